@@ -1,0 +1,45 @@
+# make demo    one shopper's session against a real server, printed
+# make serve   the same shop, kept open for a browser
+# make test    lint, types, layers and the whole suite
+# make bench   throughput, as ratios measured in one run
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo serve test bench lint format clean
+
+# The environment is built again when what it depends on changes.
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[flask,django,fastapi]"
+	touch $@
+
+$(VENV)/ready-test: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group test --group lint
+	touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/flask_shop/demo.py
+
+serve: $(VENV)/ready
+	$(BIN)/python examples/flask_shop/app.py
+
+lint: $(VENV)/ready-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/ready-test
+	$(BIN)/python -m tests.bench
+
+format: $(VENV)/ready-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis

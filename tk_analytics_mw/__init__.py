@@ -1,0 +1,78 @@
+"""First-party analytics inside the Python web application that a shop already runs.
+
+Importing this imports no framework, opens nothing and starts nothing: each name is loaded when it is
+first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tk_analytics_mw.analytics import Analytics
+    from tk_analytics_mw.auth.base import Authenticator, Principal
+    from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
+    from tk_analytics_mw.errors import (
+        AnalyticsError,
+        ConfigurationError,
+        InvalidEvent,
+        Refused,
+        Reject,
+        StorageUnavailable,
+    )
+    from tk_analytics_mw.events import Event, EventType
+    from tk_analytics_mw.messages import Request
+    from tk_analytics_mw.storage.base import Storage
+
+_HOME = {
+    "Analytics": "analytics",
+    "AnalyticsError": "errors",
+    "Authenticator": "auth.base",
+    "ConfigurationError": "errors",
+    "Event": "events",
+    "EventType": "events",
+    "InvalidEvent": "errors",
+    "Principal": "auth.base",
+    "PrivateToken": "auth.tokens",
+    "PublicToken": "auth.tokens",
+    "Refused": "errors",
+    "Reject": "errors",
+    "Request": "messages",
+    "Storage": "storage.base",
+    "StorageUnavailable": "errors",
+}
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analytics",
+    "AnalyticsError",
+    "Authenticator",
+    "ConfigurationError",
+    "Event",
+    "EventType",
+    "InvalidEvent",
+    "Principal",
+    "PrivateToken",
+    "PublicToken",
+    "Refused",
+    "Reject",
+    "Request",
+    "Storage",
+    "StorageUnavailable",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,100 @@
+"""May this request do this? Who it is, where it comes from, and whose organisation it speaks about."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from tk_analytics_mw.auth.base import Principal
+from tk_analytics_mw.auth.origins import domains_of, origin_of
+from tk_analytics_mw.errors import InvalidEvent, Refused
+from tk_analytics_mw.messages import Request
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.waiting import Waits
+
+logger: Final = logging.getLogger("tk_analytics_mw.access")
+
+
+async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principal:
+    """Find out who asks: the host's own scheme first, then the listed tokens.
+
+    Raises:
+        Refused: nobody, or not from there.
+    """
+    principal = None
+    if parts.authenticator is not None:
+        principal = await _ask_host(request, parts, waits)
+    if principal is None:
+        principal = parts.tokens.authenticate(request)
+    if principal is None:
+        raise Refused("A valid token is needed: bearer_token in the query, or Authorization: Bearer.")
+    if principal.kind == "public":
+        _check_domain(request, principal)
+    else:
+        _check_no_browser(request, principal)
+    return principal
+
+
+async def _ask_host(request: Request, parts: Parts, waits: Waits) -> Principal | None:
+    assert parts.authenticator is not None
+    try:
+        answer = await waits.call(parts.authenticator, request)
+        # By type, never by truth: anything else, an un-awaited coroutine say, would let everybody in.
+        if answer is None or isinstance(answer, Principal):
+            return answer
+        raise TypeError(f"the authenticator returned a {type(answer).__name__}: return a Principal, or None")
+    except Refused:
+        raise
+    except Exception:
+        logger.exception("the host's authenticator failed; the request is refused")
+        raise Refused(
+            "The credentials cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
+        ) from None
+
+
+def _check_domain(request: Request, principal: Principal) -> None:
+    domains = domains_of(principal.domains)
+    origins = request.headers.getlist("origin")
+    if origins:
+        if len(origins) == 1 and domains.allows(origins[0]):
+            request.allowed_origin = origins[0]
+            return
+    else:  # some privacy settings remove Origin; what sets a false Referer could set a false Origin
+        referer = request.headers.get("referer", "")
+        if referer and domains.allows(origin_of(referer)):
+            return
+    raise Refused(
+        "A public token works only on the pages of its allowed domains: the Origin header says where that is."
+    )
+
+
+def _check_no_browser(request: Request, principal: Principal) -> None:
+    if "origin" in request.headers or "sec-fetch-site" in request.headers:
+        logger.warning("private token %s was used by a browser: take it for leaked and replace it", principal.name)
+        raise Refused("A private token must not be used in a browser, where everybody can read it.")
+
+
+def check_organisation(org_id: str, principal: Principal, parts: Parts) -> None:
+    """Let a principal speak about its own organisation and the public ones.
+
+    Raises:
+        Refused: with 403, about another one.
+    """
+    if org_id != principal.org_id and org_id not in parts.settings.public_orgs:
+        raise Refused("The token's organisation is another one.", status=403)
+
+
+def organisation_in_query(request: Request, principal: Principal, parts: Parts) -> str | None:
+    """The organisation that the query names, if any.
+
+    Raises:
+        InvalidEvent: it names more than one.
+        Refused: with 403, another one than the principal may speak about.
+    """
+    named = request.query_params.getlist("orgId")
+    if not named:
+        return None
+    if len(named) > 1:
+        raise InvalidEvent.at("query", "orgId", msg="is given more than once")
+    check_organisation(named[0], principal, parts)
+    return named[0]

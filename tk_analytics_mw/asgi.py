@@ -1,0 +1,76 @@
+"""The API in front of an ASGI application."""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.routes import answer, path_below, too_large
+
+
+class AnalyticsMiddleware:
+    """Answers what is below the prefixes and hands everything else on, untouched.
+
+    Args:
+        app: the host application; ``None`` for none: everything else is then 404.
+        parts: what to answer with.
+    """
+
+    def __init__(self, app: ASGIApp | None, parts: Parts) -> None:
+        self.app = app or _nothing
+        self.parts = parts
+        self._prefixes = parts.prefixes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] == "http":
+            below = path_below(self._prefixes, scope["path"])
+            if below is None and scope.get("root_path"):
+                # Mounted: the path begins with where we are mounted, for servers and frameworks that say so.
+                below = path_below(self._prefixes, scope["path"].removeprefix(scope["root_path"]))
+            if below is not None:
+                await self.serve(below, scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    async def serve(self, below: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that is ours; ``below`` is its path below the prefix."""
+        body = _Body(scope, receive)
+        try:
+            response = await answer(self.parts, scope, below, body.read, self.parts.awaiting)
+        except ClientDisconnect:
+            return  # nobody is left to answer, and nothing was stored
+        await response(scope, receive, send)
+
+
+class _Body:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        self._scope = scope
+        self._receive = receive
+
+    async def read(self, limit: int) -> bytes:
+        for name, value in self._scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
+                raise too_large(limit)  # before the server asks for it
+        chunks: list[bytes] = []
+        length = 0
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk: bytes = message.get("body", b"")
+            length += len(chunk)
+            if length > limit:
+                raise too_large(limit)
+            chunks.append(chunk)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        from tk_analytics_mw.problems import problem_from
+
+        await problem_from(Refused("There is nothing at this path.", status=404)).as_response()(scope, receive, send)

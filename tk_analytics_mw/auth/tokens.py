@@ -1,0 +1,151 @@
+"""Tokens that the host lists in its settings.
+
+Only their SHA-256 is kept: a token of 128 random bits needs no slow hash, and what is not there can
+be neither logged nor dumped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Final
+
+from tk_analytics_mw.auth.base import Principal
+from tk_analytics_mw.auth.origins import domains_of
+from tk_analytics_mw.errors import ConfigurationError, Refused
+from tk_analytics_mw.messages import Request
+
+MAX_TOKEN: Final = 512
+"""Characters; longer ones are nobody's, and not worth hashing."""
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class _Token:
+    """What both kinds share: the digest, the principal it stands for, and its end."""
+
+    __slots__ = ("digest", "expires_at", "principal")
+
+    def __init__(self, token: str, principal: Principal, name: str | None, expires_at: datetime | None) -> None:
+        label = type(self).__name__
+        if not isinstance(token, str) or not token.strip() or len(token) > MAX_TOKEN:
+            raise ConfigurationError(f"{label}: the token is a text of 1 to {MAX_TOKEN} characters")
+        if not isinstance(principal.org_id, str) or not principal.org_id.strip():
+            raise ConfigurationError(f"{label}: org_id is the ID of an organisation")
+        if expires_at is not None and expires_at.tzinfo is None:
+            raise ConfigurationError(f"{label}: expires_at needs a time zone, such as timezone.utc")
+        self.digest = _digest(token)
+        self.expires_at = expires_at
+        self.principal = Principal(
+            org_id=principal.org_id,
+            kind=principal.kind,
+            domains=principal.domains,
+            name=name or f"{principal.kind}-{self.digest.hex()[:8]}",
+        )
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.principal.name} of {self.principal.org_id}>"
+
+
+class PublicToken(_Token):
+    """A token that a shop's pages carry. It can only create events, and only from its domains.
+
+    Args:
+        token: the text the page sends as ``bearer_token``. It is not kept, only its SHA-256.
+        org_id: the organisation whose events it creates.
+        domains: where it may be used from: ``"shop.example.com"`` (exactly), ``"localhost:5000"``
+            (with that port), ``"*.example.org"`` (every host below), each with ``https://`` before it if
+            that scheme alone is meant.
+        name: how logs and reports call it. Default: ``public-`` and eight digits of its SHA-256.
+        expires_at: from then on it is refused. Give a time zone. Default: never.
+
+    Raises:
+        ConfigurationError: one of these is not what it must be.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        token: str,
+        *,
+        org_id: str,
+        domains: Iterable[str],
+        name: str | None = None,
+        expires_at: datetime | None = None,
+    ) -> None:
+        if isinstance(domains, str):
+            raise ConfigurationError(f"PublicToken: domains is a list: write [{domains!r}]")
+        rules = tuple(domains)
+        if not rules:
+            raise ConfigurationError("PublicToken: a public token without domains could be used nowhere: name them")
+        domains_of(rules)
+        super().__init__(token, Principal(org_id, "public", rules), name, expires_at)
+
+
+class PrivateToken(_Token):
+    """A secret of a server. It can do everything for its organisation, and is refused in a browser.
+
+    Args:
+        token: the text sent as ``Authorization: Bearer …``. It is not kept, only its SHA-256.
+        org_id: the organisation it speaks for.
+        name: how logs and reports call it. Default: ``private-`` and eight digits of its SHA-256.
+        expires_at: from then on it is refused. Give a time zone. Default: never.
+
+    Raises:
+        ConfigurationError: one of these is not what it must be.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, token: str, *, org_id: str, name: str | None = None, expires_at: datetime | None = None) -> None:
+        super().__init__(token, Principal(org_id, "private"), name, expires_at)
+
+
+class TokenAuthenticator:
+    """Finds the principal of a listed token.
+
+    Args:
+        tokens: the ones that count.
+        allow_private_in_query: accept a private token as ``bearer_token`` too.
+    """
+
+    def __init__(self, tokens: Iterable[PublicToken | PrivateToken], *, allow_private_in_query: bool = False) -> None:
+        self._tokens = {token.digest: token for token in tokens}
+        self._allow_private_in_query = allow_private_in_query
+
+    def authenticate(self, request: Request) -> Principal | None:
+        """Look at ``bearer_token`` in the query first, then at ``Authorization: Bearer``."""
+        in_query = request.query_params.getlist("bearer_token")
+        if len(in_query) > 1:
+            raise Refused("bearer_token is given more than once.")
+        if in_query:
+            principal = self._principal(in_query[0])
+            if principal is not None and principal.kind == "private" and not self._allow_private_in_query:
+                raise Refused(
+                    "A private token does not belong in a URL, where logs keep it: send it as Authorization: Bearer. "
+                    "The setting allow_private_token_in_query allows it all the same."
+                )
+            return principal
+        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return None  # Basic and others are the host's own affair
+        principal = self._principal(text.strip())
+        if principal is not None and principal.kind == "public":
+            raise Refused("A public token is sent as the query parameter bearer_token.")
+        return principal
+
+    def _principal(self, text: str) -> Principal | None:
+        if len(text) > MAX_TOKEN:
+            return None
+        digest = _digest(text)
+        token = self._tokens.get(digest)
+        if token is None or not hmac.compare_digest(token.digest, digest):
+            return None
+        if token.expires_at is not None and token.expires_at <= datetime.now(timezone.utc):
+            raise Refused("The token has expired.")
+        return token.principal

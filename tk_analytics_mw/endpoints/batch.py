@@ -1,0 +1,59 @@
+"""``POST {prefix}/events/batch``: several events of one sender, each judged on its own."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.responses import Response
+
+from tk_analytics_mw.access import authenticate
+from tk_analytics_mw.errors import AnalyticsError, InvalidEvent, StorageUnavailable
+from tk_analytics_mw.events import Event
+from tk_analytics_mw.intake import event_from, keep, sender_of
+from tk_analytics_mw.json_values import load
+from tk_analytics_mw.messages import Request, json_response
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.problems import problem_from
+from tk_analytics_mw.waiting import Waits
+
+
+async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response:
+    """Store the valid ones and answer with a result for each, in their order."""
+    principal = await authenticate(request, parts, waits)
+    sender = sender_of(request, principal, parts)
+    body, plain = load(request.body)
+    results: list[Event | Exception] = []
+    for number, item in enumerate(_items(body, parts)):
+        try:
+            # One key for the request makes one for each event; a blank is in no key that a client can send.
+            key = None if sender.idempotency_key is None else f"{sender.idempotency_key} {number}"
+            results.append(event_from(item, plain, sender, parts, loc=("body", "events", number), key=key))
+        except AnalyticsError as error:
+            results.append(error)
+    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits)
+    stored = iter(outcomes)
+    results = [next(stored) if isinstance(result, Event) else result for result in results]
+    unavailable = [outcome for outcome in outcomes if isinstance(outcome, StorageUnavailable)]
+    if unavailable and len(unavailable) == len(outcomes):
+        raise unavailable[0]  # nothing was stored: the whole request may be sent again
+    response = json_response({"results": [_result(result) for result in results]})
+    if after:
+        response.background = partial(parts.hooks.run, after, waits)  # type: ignore[assignment]
+    return response
+
+
+def _items(body: Any, parts: Parts) -> list[Any]:
+    items = body.get("events") if isinstance(body, dict) else None
+    if not isinstance(items, list):
+        raise InvalidEvent.at("body", "events", msg="must be a list of events", type="list_type")
+    limit = parts.settings.max_batch_events
+    if not 1 <= len(items) <= limit:
+        raise InvalidEvent.at("body", "events", msg=f"must hold 1 to {limit} events", type="list_length")
+    return items
+
+
+def _result(result: Event | Exception) -> dict[str, Any]:
+    if isinstance(result, Event):
+        return {"status": 200, "event": result.as_answer()}
+    return problem_from(result).as_item()

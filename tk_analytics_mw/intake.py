@@ -1,0 +1,169 @@
+"""The way of an event from a request body to the hooks, each step one function."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tk_analytics_mw.access import check_organisation, organisation_in_query
+from tk_analytics_mw.auth.base import Principal
+from tk_analytics_mw.device import Device, device_of
+from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused
+from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key
+from tk_analytics_mw.hooks import Calls
+from tk_analytics_mw.identifiers import new_event_id
+from tk_analytics_mw.messages import Request, clean_url
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.waiting import Waits
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What one request says of all its events."""
+
+    principal: Principal
+    org_id: str | None
+    """The organisation in the query."""
+    idempotency_key: str | None
+    device: Device
+    facts: dict[str, Any]
+    """Fields of the event that the client cannot set, in the wire's spelling."""
+
+
+def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
+    """Read from the request what is the same for all its events.
+
+    Raises:
+        InvalidEvent, Refused: its ``orgId`` or ``Idempotency-Key`` will not do.
+    """
+    headers = request.headers
+    user_agent = headers.get("user-agent", "")
+    key = headers.get("idempotency-key")
+    device = device_of(user_agent)
+    return Sender(
+        principal=principal,
+        org_id=organisation_in_query(request, principal, parts),
+        idempotency_key=None if key is None else check_idempotency_key(key),
+        device=device,
+        facts={
+            "deviceType": device.type,
+            "deviceFamily": device.family,
+            "system": device.system,
+            "browser": device.browser,
+            "userAgent": user_agent if user_agent and parts.settings.store_user_agent else None,
+            "requestUrl": request.url_without_query,
+            "requestOrigin": headers.get("origin"),
+            "referer": clean_url(headers.get("referer", "")),
+        },
+    )
+
+
+def event_from(
+    body: Any, plain: bool, sender: Sender, parts: Parts, *, loc: tuple[str | int, ...] = ("body",), key: str | None
+) -> Event:
+    """Validate a body and make the event of it.
+
+    Args:
+        body: parsed JSON.
+        plain: see :func:`tk_analytics_mw.json_values.load`.
+        sender: of the request.
+        parts: of the host application.
+        loc: where the body stands, for the errors.
+        key: the event's idempotency key.
+
+    Raises:
+        InvalidEvent: it is not an event.
+        Refused: with 403, the principal may not create this one.
+    """
+    if type(body) is not dict:
+        raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
+    values = {**body, **sender.facts, "idempotencyKey": key}  # what the client may not set comes last
+    values["id"], values["createdAt"] = new_event_id()
+    # null means absent
+    if values.get("metric") is None:
+        values["metric"] = 1.0
+    if values.get("device") is None:
+        values["device"] = sender.device.text
+    if values.get("orgId") is None and parts.settings.org_from_token:
+        values["orgId"] = sender.org_id or sender.principal.org_id
+    given = body.get("eventType")
+    canonical = parts.event_types.canonical(given) if isinstance(given, str) else None
+    values["spelling"] = given if canonical else ""
+    if canonical is not None:
+        values["eventType"] = canonical
+    try:
+        event = build_event(values, plain=plain, from_wire=True, loc=loc)
+    except InvalidEvent as error:
+        raise InvalidEvent([*_unknown_type(given, canonical, parts, loc), *error.errors]) from None
+    if canonical is None:
+        raise InvalidEvent(_unknown_type(given, canonical, parts, loc))
+    if sender.org_id is not None and sender.org_id != event.org_id:
+        raise InvalidEvent.at(*loc, "orgId", msg="is not the orgId of the query")
+    check_organisation(event.org_id, sender.principal, parts)
+    if canonical in parts.private_only and sender.principal.kind == "public":
+        raise Refused("Events of this type are created with a private token only.", status=403)
+    return event
+
+
+def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[str | int, ...]) -> list[FieldError]:
+    if canonical is not None or not isinstance(given, str):
+        return []
+    known = ", ".join(map(repr, parts.event_types.known))
+    return [FieldError(loc=[*loc, "eventType"], msg=f"is not an event type; known are {known}", type="enum")]
+
+
+async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[list[Event | Exception], Calls]:
+    """Have events seen by ``before_store``, stored, and seen by the *inline* hooks.
+
+    Returns:
+        The outcome of each, in order, and the calls of *after* hooks that are due once the answer is out.
+
+    Raises:
+        StorageUnavailable: the queue is full.
+    """
+    outcomes: list[Event | Exception] = []
+    for event in events:
+        try:
+            outcomes.append(await parts.hooks.prepare(event, waits))
+        except Exception as error:  # a Reject, or a fault of host code: of this event alone
+            outcomes.append(error)
+    prepared = [event for event in outcomes if isinstance(event, Event)]
+    if prepared:
+        stored = iter(await waits.commit(parts.commits, prepared))
+        outcomes = [next(stored) if isinstance(outcome, Event) else outcome for outcome in outcomes]
+    # A repeated event comes back as the first one was stored; its hooks have been called then.
+    ids = {event.id for event in prepared}
+    new = [outcome for outcome in outcomes if isinstance(outcome, Event) and outcome.id in ids]
+    await parts.hooks.run(parts.hooks.wanted("inline", new), waits)
+    return outcomes, parts.hooks.wanted("after", new)
+
+
+async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits: Waits) -> Event:
+    """Take in an event of host code: from validation on, the same way as one from a browser.
+
+    Args:
+        event_type: in any spelling.
+        fields: as in :class:`~tk_analytics_mw.events.EventFields`.
+        parts: of the host application.
+        waits: how to wait.
+
+    Raises:
+        InvalidEvent, Reject, StorageUnavailable: see :meth:`tk_analytics_mw.Analytics.record`.
+    """
+    for name in fields:
+        if name not in EventFields.__annotations__:
+            raise TypeError(f"record() takes no {name!r}")
+    canonical = parts.event_types.canonical(event_type)
+    if canonical is None:
+        raise InvalidEvent(_unknown_type(event_type, None, parts, ()))
+    values = {name: value for name, value in fields.items() if value is not None}
+    if "idempotency_key" in values:
+        check_idempotency_key(values["idempotency_key"])
+    values["id"], values["created_at"] = new_event_id()
+    event = build_event({**values, "event_type": canonical, "spelling": event_type}, plain=False)
+    [outcome], after = await keep([event], parts, waits)
+    if isinstance(outcome, Exception):
+        raise outcome
+    await parts.hooks.run(after, waits)
+    return outcome

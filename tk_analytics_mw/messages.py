@@ -1,0 +1,117 @@
+"""Requests and responses, in Starlette's words, for both protocols.
+
+A WSGI adapter makes a scope out of ``environ``, so that everything below the adapters sees one kind
+of request and gives one kind of response.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from tk_analytics_mw.errors import FieldError
+from tk_analytics_mw.json_values import dump
+
+MAX_ERRORS: Final = 20
+"""Entries of a 422 answer's ``errors``: a body of 800 kB can hold 200,000 mistakes."""
+
+MAX_URL: Final = 2000
+"""Characters of a URL that are stored."""
+
+_HOST = re.compile(r"[A-Za-z0-9._-]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\xff]")
+_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
+
+# Every answer of ours, whatever its status. An API answer is no page: it may not be sniffed, framed,
+# cached, nor told to third parties; and it depends on the Origin even when that is not allowed.
+_COMMON_HEADERS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"vary", b"Origin"),
+    (b"x-content-type-options", b"nosniff"),
+)
+_JSON_HEADERS: Final = ((b"content-type", b"application/json; charset=utf-8"), *_COMMON_HEADERS)
+_PROBLEM_HEADERS: Final = ((b"content-type", b"application/problem+json; charset=utf-8"), *_COMMON_HEADERS)
+
+
+class Request(HTTPConnection):
+    """A request that is ours, with its body read.
+
+    It has Starlette's ``headers``, ``query_params``, ``cookies``, ``url`` and ``scope``, under WSGI too.
+    """
+
+    def __init__(self, scope: MutableMapping[str, Any], body: bytes = b"") -> None:
+        super().__init__(scope)
+        self.body = body
+        self.allowed_origin: str | None = None
+        """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
+
+    @property
+    def method(self) -> str:
+        """``GET``, ``POST``, ..., in capitals."""
+        return str(self.scope["method"])
+
+    @property
+    def url_without_query(self) -> str | None:
+        """The URL as the client called it, without its query, which holds the token; ``None`` if ``Host`` is no host."""
+        host = self.headers.get("host", "")
+        if _HOST.fullmatch(host) is None:
+            return None
+        return f"{self.scope.get('scheme', 'http')}://{host}{self.scope['path']}"[:MAX_URL]
+
+
+def clean_url(text: str) -> str:
+    """A URL from a header as it may be kept: no query, fragment, user-info or unprintable characters."""
+    if not text:
+        return ""
+    return _USER_INFO.sub(r"\1", _UNPRINTABLE.sub("", text.partition("#")[0].partition("?")[0]))[:MAX_URL]
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Answer with ``value`` as JSON."""
+    response = Response(dump(value), status)
+    response.raw_headers += _JSON_HEADERS
+    return response
+
+
+def empty_response(status: int = 204) -> Response:
+    """Answer without a body."""
+    response = Response(status_code=status)
+    response.raw_headers += _COMMON_HEADERS
+    return response
+
+
+def problem_response(
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer with an RFC 9457 problem.
+
+    Args:
+        status: HTTP status.
+        detail: what is wrong and what to do, never with anything the client sent.
+        errors: of a 422, field by field; cut to :data:`MAX_ERRORS`.
+        headers: further ones.
+    """
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors is not None:
+        document["errors"] = list(errors[:MAX_ERRORS])
+    response = Response(dump(document), status)
+    response.raw_headers += _PROBLEM_HEADERS
+    for name, value in (headers or {}).items():
+        response.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    return response

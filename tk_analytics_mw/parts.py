@@ -1,0 +1,97 @@
+"""What an endpoint works with: the settings, and what was built from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tk_analytics_mw.auth.origins import Domains
+from tk_analytics_mw.auth.tokens import TokenAuthenticator
+from tk_analytics_mw.commit import GroupCommit
+from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.events import EventTypes
+from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.settings import Settings
+from tk_analytics_mw.storage.base import Storage
+from tk_analytics_mw.storage.urls import storage_from
+from tk_analytics_mw.waiting import Around, Awaiting, Blocking
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Built once for each host application; nothing in it is opened before its first use."""
+
+    settings: Settings
+    event_types: EventTypes
+    private_only: frozenset[str]
+    """Canonical event types."""
+    prefixes: tuple[str, ...]
+    """Each with a slash at its end."""
+    authenticator: Callable[..., Any] | None
+    """The host's own."""
+    tokens: TokenAuthenticator
+    token_domains: Domains
+    """Where any of the listed public tokens may be used: for CORS headers on answers without a principal."""
+    hooks: Hooks
+    storage: Storage
+    commits: GroupCommit
+    awaiting: Awaiting
+    blocking: Blocking
+
+
+def build_parts(
+    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+) -> Parts:
+    """Build the parts.
+
+    Args:
+        settings: of the host application.
+        hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
+        around: what the framework wants around host code.
+        run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+
+    Raises:
+        ConfigurationError: a setting names something that is not there.
+    """
+    types = EventTypes(settings.event_types)
+    hooks.use_types(types)
+    storage = storage_from(settings.storage, durability=settings.durability, commit_timeout=settings.commit_timeout)
+    return Parts(
+        settings=settings,
+        event_types=types,
+        private_only=frozenset(types.require(value) for value in settings.private_only),
+        prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
+        authenticator=_authenticator(settings.authenticator),
+        tokens=TokenAuthenticator(settings.tokens, allow_private_in_query=settings.allow_private_token_in_query),
+        token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
+        hooks=hooks,
+        storage=storage,
+        commits=GroupCommit(storage, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        awaiting=Awaiting(around),
+        blocking=Blocking(around, run_async),
+    )
+
+
+def limit_bodies(parts: Parts, limit: int | None) -> Parts:
+    """Let the host's own bound on request bodies, in bytes, hold for ours too."""
+    if limit is None:
+        return parts
+    names = ("max_body_bytes", "max_batch_bytes")
+    bounded = {name: min(limit, getattr(parts.settings, name)) for name in names}
+    return replace(parts, settings=parts.settings.model_copy(update=bounded))
+
+
+def _authenticator(setting: Any) -> Callable[..., Any] | None:
+    if setting is None:
+        return None
+    if isinstance(setting, str):
+        setting = load_object(setting, "authenticator")
+    method = getattr(setting, "authenticate", setting)
+    if not callable(method):
+        raise ConfigurationError(
+            f"authenticator: a {type(setting).__name__} is neither a function nor an object with authenticate()"
+        )
+    return method  # type: ignore[no-any-return]

@@ -1,0 +1,101 @@
+"""Which endpoint answers which request, and everything that is the same for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from tk_analytics_mw.cors import add_origin, preflight
+from tk_analytics_mw.endpoints.batch import create_batch
+from tk_analytics_mw.endpoints.create import create
+from tk_analytics_mw.endpoints.health import healthcheck
+from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.messages import Request
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.problems import problem_from
+from tk_analytics_mw.waiting import Waits
+
+Endpoint = Callable[[Request, Parts, Waits], Awaitable[Response]]
+ReadBody = Callable[[int], Awaitable[bytes]]
+"""Reads a body of at most so many bytes; raises :class:`Refused` with 413 or 411."""
+
+
+class Route(NamedTuple):
+    """An endpoint, and the setting that bounds its body; ``None`` for no body."""
+
+    endpoint: Endpoint
+    limit: str | None = None
+
+
+ROUTES: Final[dict[str, dict[str, Route]]] = {
+    "events": {"POST": Route(create, "max_body_bytes")},
+    "events/batch": {"POST": Route(create_batch, "max_batch_bytes")},
+    "healthcheck": {"GET": Route(healthcheck), "HEAD": Route(healthcheck)},
+}
+
+
+def path_below(prefixes: tuple[str, ...], path: str) -> str | None:
+    """The rest of ``path`` below one of the prefixes, ``None`` if it is the host's own path."""
+    if not path.startswith(prefixes):
+        return None
+    return next(path[len(prefix) :] for prefix in prefixes if path.startswith(prefix))
+
+
+async def answer(
+    parts: Parts, scope: MutableMapping[str, Any], below: str, read_body: ReadBody, waits: Waits
+) -> Response:
+    """Answer a request that is ours. It never raises, except when the client has gone.
+
+    Args:
+        parts: of the host application.
+        scope: of ASGI, or made alike.
+        below: the path below the prefix.
+        read_body: called at most once, and only if the endpoint takes a body.
+        waits: how to wait.
+
+    Raises:
+        starlette.requests.ClientDisconnect: from ``read_body``.
+    """
+    request = Request(scope)
+    try:
+        route = _find(request.method, below.removesuffix("/"))
+        if route.limit is not None:
+            request.body = await _body(request, getattr(parts.settings, route.limit), read_body)
+        response = await route.endpoint(request, parts, waits)
+    except ClientDisconnect:
+        raise
+    except Exception as error:
+        response = problem_from(error).as_response()
+    add_origin(response, request, parts)
+    if request.method == "HEAD":
+        response.body = b""
+    return response
+
+
+def _find(method: str, below: str) -> Route:
+    methods = ROUTES.get(below)
+    if methods is None:
+        raise Refused("There is nothing at this path.", status=404)
+    route = methods.get(method)
+    if route is None:
+        allow = ", ".join([*methods, "OPTIONS"])
+        if method == "OPTIONS":
+            return Route(partial(preflight, allow=allow))
+        raise Refused(f"This path answers {allow}.", status=405, headers={"Allow": allow})
+    return route
+
+
+async def _body(request: Request, limit: int, read_body: ReadBody) -> bytes:
+    encoding = request.headers.get("content-encoding", "identity").lower()
+    if encoding != "identity":
+        raise Refused("Send the body without a Content-Encoding.", status=415, headers={"Accept-Encoding": "identity"})
+    return await read_body(limit)
+
+
+def too_large(limit: int) -> Refused:
+    """The refusal of a body over its limit."""
+    return Refused(f"The body is larger than {limit} bytes.", status=413)

@@ -1,0 +1,201 @@
+"""Every option, once: its name, type, default and reason.
+
+The same names are read from code (``Analytics(prefix=…)``), from the framework's configuration
+(``TK_ANALYTICS = {"PREFIX": …}``, in capitals or not) and from the environment
+(``TK_ANALYTICS_PREFIX``), in this order of precedence.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from typing_extensions import TypedDict
+
+from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
+from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.events import EventTypes
+
+ENVIRONMENT_PREFIX: Final = "TK_ANALYTICS_"
+
+
+def _words(value: Any) -> Any:
+    """A list in an environment variable: JSON, or words between commas."""
+    if isinstance(value, str):
+        return (
+            _json(value)
+            if value.lstrip().startswith("[")
+            else [word.strip() for word in value.split(",") if word.strip()]
+        )
+    return value
+
+
+def _json(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("is not valid JSON") from None
+
+
+_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
+
+
+def _path(value: Any) -> Any:
+    if isinstance(value, str):
+        value = value.rstrip("/")
+        if _PATH.fullmatch(value) is None:
+            raise ValueError("is a path such as /api/analytics")
+    return value
+
+
+def _tokens(value: Any) -> Any:
+    if isinstance(value, str):
+        value = _json(value)
+    if not isinstance(value, Iterable) or isinstance(value, Mapping):
+        raise ValueError("is a list of PublicToken(…) and PrivateToken(…)")
+    return tuple(_token(item) for item in value)
+
+
+def _token(item: Any) -> PublicToken | PrivateToken:
+    if isinstance(item, (PublicToken, PrivateToken)):
+        return item
+    if isinstance(item, Mapping):
+        options = {str(name).lower(): option for name, option in item.items()}
+        try:
+            return PublicToken(**options) if "domains" in options else PrivateToken(**options)
+        except TypeError:
+            pass
+    raise ValueError('has an entry that is no PublicToken(…), PrivateToken(…) or {"token", "org_id", "domains"?}')
+
+
+Path = Annotated[str, BeforeValidator(_path)]
+Words = BeforeValidator(_words)
+
+
+class Settings(BaseModel):
+    """The options of one :class:`~tk_analytics_mw.Analytics`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    prefix: Path = Field("/api/analytics", description="Path below which the API answers.")
+    aliases: Annotated[tuple[Path, ...], Words] = Field(
+        (), description="Further prefixes of the same API: ad-block lists know `/api/analytics/`, not a path of yours."
+    )
+    private_only: Annotated[frozenset[str], Words] = Field(
+        frozenset(), description="Event types that only a private token or host code may create."
+    )
+    storage: Any = Field(
+        "sqlite:///analytics.db", description='Where events are kept: a URL, an object, or `"package.module:Class"`.'
+    )
+    tokens: Annotated[tuple[PublicToken | PrivateToken, ...], BeforeValidator(_tokens)] = Field(
+        (), description="The tokens that are accepted."
+    )
+    authenticator: Any = Field(
+        None,
+        description='Your own scheme, asked before the tokens: a function, an object, or `"package.module:Class"`.',
+    )
+    public_orgs: Annotated[frozenset[str], Words] = Field(
+        frozenset(), description="Organisations that every token may speak about."
+    )
+    event_types: Annotated[tuple[str, ...], Words] = Field(
+        (), description="Further event types, besides the contract's."
+    )
+    durability: Literal["full", "relaxed"] = Field(
+        "full", description="`full`: an answer 200 survives a power cut. `relaxed`: only a crash of the process."
+    )
+    max_body_bytes: int = Field(65_536, gt=0, description="Size of one event: what a browser's beacon may carry.")
+    max_batch_bytes: int = Field(1_048_576, gt=0, description="Size of a batch.")
+    max_batch_events: int = Field(500, gt=0, description="Events in a batch.")
+    queue_limit: int = Field(5_000, gt=0, description="Events that may wait for a commit; more get 503 at once.")
+    commit_timeout: float = Field(
+        5.0, gt=0, description="Seconds an event may wait for its turn, and its commit for the database, before 503."
+    )
+    allow_private_token_in_query: bool = Field(
+        False, description="Accept a private token as `bearer_token`. Access logs will hold it."
+    )
+    org_from_token: bool = Field(False, description="Fill a missing `orgId` with the token's organisation.")
+    store_user_agent: bool = Field(False, description="Keep the User-Agent as it came, beside what was read from it.")
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of :class:`~tk_analytics_mw.Analytics`: the fields of :class:`Settings`."""
+
+    prefix: str
+    aliases: Sequence[str]
+    private_only: Iterable[str]
+    storage: Any
+    tokens: Iterable[PublicToken | PrivateToken]
+    authenticator: Any
+    public_orgs: Iterable[str]
+    event_types: Sequence[str]
+    durability: Literal["full", "relaxed"]
+    max_body_bytes: int
+    max_batch_bytes: int
+    max_batch_events: int
+    queue_limit: int
+    commit_timeout: float
+    allow_private_token_in_query: bool
+    org_from_token: bool
+    store_user_agent: bool
+
+
+def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
+    """Merge the sources into :class:`Settings`: code before framework before environment.
+
+    Args:
+        code: options given to :class:`~tk_analytics_mw.Analytics`.
+        framework: the value of ``TK_ANALYTICS`` in Flask's config or Django's settings, if there is one.
+        environ: the environment.
+
+    Raises:
+        ConfigurationError: an option is unknown or invalid. The text names it as its source spells it.
+    """
+    if framework is not None and not isinstance(framework, Mapping):
+        raise ConfigurationError("TK_ANALYTICS is a dict of options")
+    values: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    from_environment = {key: value for key, value in environ.items() if key.startswith(ENVIRONMENT_PREFIX)}
+    sources: tuple[tuple[Mapping[str, Any], Callable[[str], str], str], ...] = (
+        (from_environment, lambda key: key.removeprefix(ENVIRONMENT_PREFIX).lower(), "the environment variable {}"),
+        (framework or {}, lambda key: str(key).lower(), "TK_ANALYTICS[{!r}]"),
+        (code, str, "Analytics({}=…)"),
+    )
+    for source, name_of, shown in sources:
+        for key, value in source.items():
+            name = name_of(key)
+            if name not in Settings.model_fields:
+                near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(Settings.model_fields)}"
+                raise ConfigurationError(f"{shown.format(key)} is no setting; {hint}")
+            values[name] = value
+            spelled[name] = shown.format(key)
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error, spelled)) from None
+    _check(settings)
+    return settings
+
+
+def _explain(error: ValidationError, spelled: Mapping[str, str]) -> str:
+    lines = []
+    for detail in error.errors(include_url=False, include_input=False):
+        message = str(detail.get("ctx", {}).get("error", detail["msg"]))
+        lines.append(f"{spelled.get(str(detail['loc'][0]), detail['loc'][0])}: {message}")
+    return "; ".join(lines)
+
+
+def _check(settings: Settings) -> None:
+    for value in settings.event_types:
+        if not value.strip() or len(value) > 100:
+            raise ConfigurationError("event_types: an event type is a text of 1 to 100 characters")
+    types = EventTypes(settings.event_types)
+    for value in settings.private_only:
+        try:
+            types.require(value)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"private_only: {error}") from None

@@ -1,0 +1,1 @@
+"""Where events are kept. One engine a file; ``urls.py`` finds the one that a setting names."""

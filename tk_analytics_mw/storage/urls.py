@@ -1,0 +1,62 @@
+"""From a setting to a storage. A further engine is one more line in :data:`_SCHEMES`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.storage.base import Storage
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+
+
+def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Storage:
+    """Make the storage that the setting ``storage`` describes.
+
+    Args:
+        setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not),
+            ``"package.module:Class"``, or an object that has ``write`` and ``close``.
+        durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
+        commit_timeout: seconds that such a storage may wait for its engine.
+
+    Raises:
+        ConfigurationError: it describes none.
+    """
+    if isinstance(setting, str):
+        url = _URL.fullmatch(setting)
+        if url is not None:
+            scheme, rest = url.groups()
+            build = _SCHEMES.get(scheme.lower())
+            if build is None:
+                raise ConfigurationError(
+                    f"storage: there is no scheme {scheme!r}; known: {', '.join(f'{name}://' for name in _SCHEMES)}"
+                )
+            return build(rest, durability, commit_timeout)
+        setting = load_object(setting, "storage")
+    for name in ("write", "close"):
+        if not callable(getattr(setting, name, None)):
+            raise ConfigurationError(f"storage: a {type(setting).__name__} has no method {name}()")
+        if inspect.iscoroutinefunction(getattr(setting, name)):
+            raise ConfigurationError(
+                f"storage: {type(setting).__name__}.{name} is async; write a plain one, it runs in a worker thread"
+            )
+    return setting  # type: ignore[no-any-return]
+
+
+def _sqlite(rest: str, durability: str, commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.sqlite import SqliteStorage
+
+    path = rest.removeprefix("/")
+    if not rest.startswith("/") or not path or path == ":memory:" or "?" in path:
+        raise ConfigurationError(
+            "storage: write sqlite:///analytics.db for a file in the working directory, "
+            "sqlite:////absolute/path.db for another"
+        )
+    return SqliteStorage(path, durability=durability, busy_timeout=commit_timeout)  # type: ignore[arg-type]
+
+
+_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite}

@@ -1,0 +1,165 @@
+"""The only place where the two worlds differ: how a pipeline waits.
+
+The pipeline is written once, as coroutine functions. Under ASGI it is awaited. Under WSGI there is
+no event loop to await on, and none is needed: with :class:`Blocking` nothing in it ever suspends,
+so that one ``send(None)`` runs it to its end in the calling thread (:func:`run_blocking`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+from anyio.lowlevel import RunVar
+
+from tk_analytics_mw.events import Event
+
+T = TypeVar("T")
+
+HOST_THREADS: Final = 32
+"""Threads for the host's plain functions under ASGI. They have their own limit, so that slow hooks
+do not take the threads of the host's own endpoints (anyio's default limit is 40 for all)."""
+
+Around = Callable[[], AbstractContextManager[Any]]
+"""What a framework wants around host code: Flask's app context, Django's care for connections."""
+
+
+class Commits(Protocol):
+    """Both faces of group commit, see :mod:`tk_analytics_mw.commit`."""
+
+    def write_blocking(self, events: Sequence[Event]) -> list[Event | Exception]: ...
+
+    async def write_awaiting(self, events: Sequence[Event]) -> list[Event | Exception]: ...
+
+
+class Waits(Protocol):
+    """How a pipeline waits: for host code, and for a commit."""
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call host code, a plain or an async function, and give its result."""
+        ...
+
+    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
+        """Wait until ``events`` are durable, or known not to be."""
+        ...
+
+
+class Awaiting:
+    """Waits on the running event loop, asyncio's or trio's.
+
+    Plain host functions run in a worker thread, because on the loop a slow one would hold up everybody.
+    """
+
+    def __init__(self, around: Around = nullcontext) -> None:
+        self._around = around
+        self._limiter: RunVar[anyio.CapacityLimiter] = RunVar("tk_analytics_host_threads")
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        if is_async(function):
+            return await _call_async(self._around, function, args)
+        try:
+            limiter = self._limiter.get()
+        except LookupError:
+            limiter = anyio.CapacityLimiter(HOST_THREADS)
+            self._limiter.set(limiter)
+        result = await anyio.to_thread.run_sync(_call_plain, self._around, function, args, limiter=limiter)
+        return await result if inspect.isawaitable(result) else result
+
+    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
+        return await commits.write_awaiting(events)
+
+
+class Blocking:
+    """Waits by blocking the calling thread.
+
+    Args:
+        around: see :data:`Around`.
+        run_async: runs an async host function to its end from a thread without a loop. Default: on one loop
+            thread a process, started when first needed, so that what a host binds to its loop stays usable.
+    """
+
+    def __init__(
+        self,
+        around: Around = nullcontext,
+        run_async: Callable[[Callable[[], Coroutine[Any, Any, Any]]], Any] | None = None,
+    ) -> None:
+        self._around = around
+        self._run_async = run_async or run_on_loop_thread
+
+    async def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        if is_async(function):
+            return self._run_async(functools.partial(_call_async, self._around, function, args))
+        result = _call_plain(self._around, function, args)
+        return self._run_async(functools.partial(_await, result)) if inspect.isawaitable(result) else result
+
+    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
+        return commits.write_blocking(events)
+
+
+def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that waits with :class:`Blocking`, in this thread and without an event loop."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("the pipeline suspended under WSGI: something in it awaits without going through Blocking")
+
+
+def is_async(function: Callable[..., Any]) -> bool:
+    """Whether calling ``function`` gives a coroutine: also for partials and objects with an async ``__call__``."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+
+
+def _call_plain(around: Around, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    with around():
+        return function(*args)
+
+
+async def _call_async(around: Around, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    with around():
+        return await function(*args)
+
+
+async def _await(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+_loops: dict[int, asyncio.AbstractEventLoop] = {}
+_loops_lock = threading.Lock()
+
+
+def run_on_loop_thread(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run an async function on this process's loop thread and wait for its result."""
+    # Keyed by process: a thread does not survive a fork.
+    loop = _loops.get(os.getpid()) or _start_loop()
+    return asyncio.run_coroutine_threadsafe(function(), loop).result()
+
+
+def _start_loop() -> asyncio.AbstractEventLoop:
+    with _loops_lock:
+        loop = _loops.get(os.getpid())
+        if loop is None:
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="tk-analytics-async-hooks", daemon=True).start()
+            _loops[os.getpid()] = loop
+    return loop
+
+
+def _after_fork_in_child() -> None:
+    global _loops_lock
+    _loops_lock = threading.Lock()  # the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
