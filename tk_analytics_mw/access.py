@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.auth.origins import domains_of, origin_of
@@ -23,7 +24,7 @@ async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principa
     """
     principal = None
     if parts.authenticator is not None:
-        principal = await _ask_host(request, parts, waits)
+        principal = await _ask_host(parts.authenticator, request, waits)
     if principal is None:
         principal = parts.tokens.authenticate(request)
     if principal is None:
@@ -35,10 +36,9 @@ async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principa
     return principal
 
 
-async def _ask_host(request: Request, parts: Parts, waits: Waits) -> Principal | None:
-    assert parts.authenticator is not None
+async def _ask_host(authenticator: Callable[..., Any], request: Request, waits: Waits) -> Principal | None:
     try:
-        answer = await waits.call(parts.authenticator, request)
+        answer = await waits.call(authenticator, request)
         # By type, never by truth: anything else, an un-awaited coroutine say, would let everybody in.
         if answer is None or isinstance(answer, Principal):
             return answer
@@ -54,13 +54,13 @@ async def _ask_host(request: Request, parts: Parts, waits: Waits) -> Principal |
 
 def _check_domain(request: Request, principal: Principal) -> None:
     domains = domains_of(principal.domains)
-    origins = request.headers.getlist("origin")
-    if origins:
-        if len(origins) == 1 and domains.allows(origins[0]):
-            request.allowed_origin = origins[0]
+    origin = request.header(b"origin")
+    if origin is not None:
+        if domains.allows(origin) and not request.repeats(b"origin"):
+            request.allowed_origin = origin
             return
     else:  # some privacy settings remove Origin; what sets a false Referer could set a false Origin
-        referer = request.headers.get("referer", "")
+        referer = request.header(b"referer")
         if referer and domains.allows(origin_of(referer)):
             return
     raise Refused(
@@ -69,7 +69,7 @@ def _check_domain(request: Request, principal: Principal) -> None:
 
 
 def _check_no_browser(request: Request, principal: Principal) -> None:
-    if "origin" in request.headers or "sec-fetch-site" in request.headers:
+    if request.header(b"origin") is not None or request.header(b"sec-fetch-site") is not None:
         logger.warning("private token %s was used by a browser: take it for leaked and replace it", principal.name)
         raise Refused("A private token must not be used in a browser, where everybody can read it.")
 
@@ -91,7 +91,7 @@ def organisation_in_query(request: Request, principal: Principal, parts: Parts) 
         InvalidEvent: it names more than one.
         Refused: with 403, another one than the principal may speak about.
     """
-    named = request.query_params.getlist("orgId")
+    named = request.query("orgId")
     if not named:
         return None
     if len(named) > 1:

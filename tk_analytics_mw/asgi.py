@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,36 +39,32 @@ class AnalyticsMiddleware:
 
     async def serve(self, below: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that is ours; ``below`` is its path below the prefix."""
-        body = _Body(scope, receive)
         try:
-            response = await answer(self.parts, scope, below, body.read, self.parts.awaiting)
+            response = await answer(self.parts, scope, below, partial(_read, receive), self.parts.awaiting)
         except ClientDisconnect:
             return  # nobody is left to answer, and nothing was stored
         await response(scope, receive, send)
 
 
-class _Body:
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        self._scope = scope
-        self._receive = receive
-
-    async def read(self, limit: int) -> bytes:
-        for name, value in self._scope["headers"]:
-            if name == b"content-length" and value.isdigit() and int(value[:20]) > limit:
-                raise too_large(limit)  # before the server asks for it
-        chunks: list[bytes] = []
-        length = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnect
-            chunk: bytes = message.get("body", b"")
-            length += len(chunk)
-            if length > limit:
-                raise too_large(limit)
-            chunks.append(chunk)
-            if not message.get("more_body", False):
-                return b"".join(chunks)
+async def _read(receive: Receive, limit: int) -> bytes:
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):  # nearly always
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise too_large(limit)
+        return body
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunks.append(message.get("body", b""))
+        length += len(chunks[-1])
+        if length > limit:
+            raise too_large(limit)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+        message = await receive()
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -15,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import anyio
@@ -51,9 +51,10 @@ class GroupCommit:
         self._timeout = timeout
         self._clock = clock
         self._threads: dict[int, _ThreadQueue] = {}  # by process: a lock held during a fork stays held in the child
-        self._loop: RunVar[_LoopQueue] = RunVar("tk_analytics_commit")
+        self._loops: RunVar[_LoopQueue] = RunVar("tk_analytics_commit")
+        self._last_loop_queue: _LoopQueue | None = None  # nearly always the one that RunVar would look up
 
-    def write_blocking(self, events: Sequence[Event]) -> list[Outcome]:
+    def write_blocking(self, events: Sequence[Event]) -> Sequence[Outcome]:
         """Give the outcome of each event, blocking the thread until it is known.
 
         Raises:
@@ -65,6 +66,8 @@ class GroupCommit:
         with queue.mutex:
             if queue.busy:
                 self._check_room(queue.length, events)
+                ticket.wake = wake = threading.Lock()
+                wake.acquire()
                 queue.waiting.append(ticket)
                 queue.length += len(events)
             else:
@@ -72,7 +75,7 @@ class GroupCommit:
                 ticket.batch = [ticket]
         if ticket.batch is None:
             try:
-                ticket.wake.acquire()
+                wake.acquire()
             except BaseException:  # a greenlet's timeout, a signal's exception: nobody may be left waiting for us
                 queue.leave(ticket)
                 raise
@@ -81,41 +84,50 @@ class GroupCommit:
                 self._write_tickets(ticket.batch)
             finally:
                 queue.hand_over(ticket)
-        return ticket.outcomes or [StorageUnavailable("the write was interrupted") for _ in events]
+        return ticket.result()
 
-    async def write_awaiting(self, events: Sequence[Event]) -> list[Outcome]:
+    async def write_awaiting(self, events: Sequence[Event]) -> Sequence[Outcome]:
         """Give the outcome of each event, suspending the task until it is known.
 
         Raises:
             StorageUnavailable: the queue is full.
         """
-        try:
-            queue = self._loop.get()
-        except LookupError:
-            queue = _LoopQueue()
-            self._loop.set(queue)
+        queue = self._loop_queue()
         self._check_room(queue.length, events)
         ticket = _Ticket(events, self._clock())
-        queue.waiting.append(ticket)
-        queue.length += len(events)
-        done = queue.done
+        waiter = queue.add(ticket)
         if not queue.busy:
             queue.busy = True
             _spawn(self._drain, queue)
-        await done.wait()
-        return ticket.outcomes or [StorageUnavailable("the write was interrupted") for _ in events]
+        await queue.wait(waiter)
+        return ticket.result()
 
     async def _drain(self, queue: _LoopQueue) -> None:
         try:
             while queue.waiting:
-                batch, done = queue.take()
+                tickets, waiters = queue.take()
                 try:
-                    await anyio.to_thread.run_sync(self._write_tickets, batch, limiter=queue.limiter)
+                    await anyio.to_thread.run_sync(self._write_tickets, tickets, limiter=queue.limiter)
                 finally:
-                    done.set()
+                    queue.wake(waiters)
         finally:
             queue.busy = False
-            queue.take()[1].set()  # not empty only if the loop is being torn down
+            queue.wake(queue.take()[1])  # somebody is left only if the loop is being torn down
+
+    def _loop_queue(self) -> _LoopQueue:
+        try:
+            loop: object = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        queue = self._last_loop_queue
+        if queue is None or loop is None or queue.loop is not loop:
+            try:
+                queue = self._loops.get()
+            except LookupError:
+                queue = _LoopQueue(loop)
+                self._loops.set(queue)
+            self._last_loop_queue = queue
+        return queue
 
     def _check_room(self, length: int, events: Sequence[Event]) -> None:
         # A request that is larger than the bound may pass when nobody waits: it could never pass otherwise.
@@ -164,10 +176,13 @@ class _Ticket:
     def __init__(self, events: Sequence[Event], since: float) -> None:
         self.events = events
         self.since = since
-        self.outcomes: list[Outcome] = []
-        self.batch: list[_Ticket] | None = None  # set for the one that writes
-        self.wake = threading.Lock()
-        self.wake.acquire()
+        self.outcomes: Sequence[Outcome] = ()
+        self.batch: list[_Ticket] | None = None  # of the thread that writes
+        self.wake: threading.Lock | None = None  # of a thread that waits
+
+    def result(self) -> Sequence[Outcome]:
+        """The outcomes, once the write is over."""
+        return self.outcomes or [StorageUnavailable("the write was interrupted") for _ in self.events]
 
 
 class _ThreadQueue:
@@ -189,7 +204,7 @@ class _ThreadQueue:
             else:
                 self.busy = False
         for ticket in [*following[:1], *batch]:
-            if ticket is not leader:
+            if ticket is not leader and ticket.wake is not None:
                 ticket.wake.release()
 
     def leave(self, ticket: _Ticket) -> None:
@@ -208,19 +223,46 @@ class _ThreadQueue:
 
 
 class _LoopQueue:
-    """The queue of one event loop. Only the loop's own thread touches it."""
+    """The queue of one event loop. Only the loop's own thread touches it.
 
-    def __init__(self) -> None:
+    Args:
+        loop: asyncio's running loop; ``None`` for another kind, trio's.
+    """
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
         self.waiting: list[_Ticket] = []
         self.length = 0
         self.busy = False
-        self.done = anyio.Event()  # one for all who wait for the next batch
         self.limiter = anyio.CapacityLimiter(1)  # ours: the host's threads may all be taken
+        self._waiters: list[Any] = []
 
-    def take(self) -> tuple[list[_Ticket], anyio.Event]:
-        batch, done = self.waiting, self.done
-        self.waiting, self.length, self.done = [], 0, anyio.Event()
-        return batch, done
+    def add(self, ticket: _Ticket) -> Any:
+        """Put a ticket into the queue; give what its task is to :meth:`wait` for."""
+        # A bare future costs half of an event, which makes one anyway.
+        waiter = anyio.Event() if self.loop is None else self.loop.create_future()
+        self.waiting.append(ticket)
+        self.length += len(ticket.events)
+        self._waiters.append(waiter)
+        return waiter
+
+    def take(self) -> tuple[list[_Ticket], list[Any]]:
+        """Take all tickets, and those who wait for them."""
+        taken = self.waiting, self._waiters
+        self.waiting, self.length, self._waiters = [], 0, []
+        return taken
+
+    def wait(self, waiter: Any) -> Awaitable[Any]:
+        """Wait for :meth:`wake`."""
+        return waiter.wait() if self.loop is None else waiter  # type: ignore[no-any-return]
+
+    def wake(self, waiters: Sequence[Any]) -> None:
+        """Let them go on."""
+        for waiter in waiters:
+            if self.loop is None:
+                waiter.set()
+            elif not waiter.done():  # its task may have been cancelled
+                waiter.set_result(None)
 
 
 _tasks: set[asyncio.Task[Any]] = set()  # a loop keeps only weak references to its tasks

@@ -15,7 +15,7 @@ from typing_extensions import Required, TypedDict
 
 from tk_analytics_mw.errors import ConfigurationError, FieldError, InvalidEvent
 from tk_analytics_mw.identifiers import timestamp
-from tk_analytics_mw.json_values import problem, too_deep
+from tk_analytics_mw.json_values import problem
 
 MAX_ID: Final = 200
 """Characters of an ID: PostHog's bound. Those of Threekit are UUIDs, 36 characters."""
@@ -157,7 +157,7 @@ class Event(NewEvent):
     """The event type as the request spelled it, which the answer repeats; ``event_type`` is canonical."""
     metric: Metric = 1.0
     device_type: str | None = None
-    """``mobile``, ``tablet``, ``pc``, ``bot`` or ``other``, from the User-Agent; ``None`` for host code's own events."""
+    """``mobile``, ``tablet``, ``pc``, ``bot`` or ``other``, from the User-Agent; ``None`` for host code's events."""
     device_family: str | None = None
     system: str | None = None
     browser: str | None = None
@@ -187,7 +187,8 @@ class Event(NewEvent):
         for name in changes:
             if name not in _CHANGEABLE:
                 raise TypeError(f"replace() does not change {name!r}")
-        return build_event({**self.__dict__, **changes}, plain=False)
+        check_values(changes)
+        return build_event({**self.__dict__, **changes})
 
     def with_metadata(self, **entries: Any) -> Event:
         """Return a copy whose ``event_metadata`` has these entries too. Raises as :meth:`replace` does."""
@@ -202,16 +203,18 @@ class Event(NewEvent):
             "orgId": self.org_id,
             "sessionId": self.session_id,
         }
-        for key, value in (
-            ("eventMetadata", self.event_metadata),
-            ("assetId", self.asset_id),
-            ("userId", self.user_id),
-            ("configId", self.config_id),
-            ("configuration", self.configuration),
-            ("device", self.device),
-        ):
-            if value is not None:
-                answer[key] = value
+        if self.event_metadata is not None:
+            answer["eventMetadata"] = self.event_metadata
+        if self.asset_id is not None:
+            answer["assetId"] = self.asset_id
+        if self.user_id is not None:
+            answer["userId"] = self.user_id
+        if self.config_id is not None:
+            answer["configId"] = self.config_id
+        if self.configuration is not None:
+            answer["configuration"] = self.configuration
+        if self.device is not None:
+            answer["device"] = self.device
         answer["metric"] = self.metric
         answer["requestUrl"] = self.request_url
         answer["requestOrigin"] = self.request_origin
@@ -227,14 +230,29 @@ _KNOWN: Final = frozenset([*_WIRE_NAMES, *_WIRE_NAMES.values()])
 _validate = Event.__pydantic_validator__.validate_python
 
 
-def build_event(
-    values: Mapping[str, Any], *, plain: bool, from_wire: bool = False, loc: tuple[str | int, ...] = ()
-) -> Event:
-    """Validate values into an :class:`Event`.
+def check_values(values: Mapping[str, Any], loc: tuple[str | int, ...] = ()) -> None:
+    """Check that JSON and every storage can hold the values of an event, however deep they stand.
 
     Args:
         values: field names to values.
-        plain: nothing in them can be what :func:`~tk_analytics_mw.json_values.problem` looks for, nesting apart.
+        loc: where they stand, for the errors: ``("body",)``.
+
+    Raises:
+        InvalidEvent: one cannot be held.
+    """
+    for name, value in values.items():
+        what = problem(name) or problem(value, level=2)
+        if what is not None:
+            # A key that is not of the contract is the client's own text: not to be repeated.
+            where = (*loc, name) if name in _KNOWN else loc
+            raise InvalidEvent.at(*where, msg=what, type="json_value")
+
+
+def build_event(values: Mapping[str, Any], *, from_wire: bool = False, loc: tuple[str | int, ...] = ()) -> Event:
+    """Make an :class:`Event` of values that :func:`check_values` has no objection to.
+
+    Args:
+        values: field names to values.
         from_wire: the names are those of the contract, ``orgId``; else Python's, ``org_id``. Never both: a
             client cannot get past a check by spelling a name otherwise.
         loc: where the values stand, for the errors: ``("body",)``.
@@ -242,15 +260,9 @@ def build_event(
     Raises:
         InvalidEvent: they are not an event.
     """
-    if not plain or too_deep(values):
-        for name, value in values.items():
-            what = problem(name) or (None if isinstance(value, datetime) else problem(value, level=2))
-            if what is not None:
-                # A key that is not of the contract is the client's own text: not to be repeated.
-                where = (*loc, name) if name in _KNOWN else loc
-                raise InvalidEvent.at(*where, msg=what, type="json_value")
     try:
-        return _validate(values, by_alias=from_wire, by_name=not from_wire)
+        event: Event = _validate(values, by_alias=from_wire, by_name=not from_wire)
+        return event
     except ValidationError as error:
         raise InvalidEvent(_field_errors(error, loc)) from None
 

@@ -42,6 +42,14 @@ class Hooks:
         self._before_store: list[Callable[[Event], Any]] = []
         self._known: list[EventTypes] = []
 
+    @property
+    def prepares(self) -> bool:
+        """Whether there is a ``before_store`` function."""
+        return bool(self._before_store)
+
+    def __bool__(self) -> bool:
+        return bool(self._hooks)
+
     def on(self, types: Iterable[str | EventType], when: When) -> Callable[[Function], Function]:
         """Register a function for some event types, or for all if none is given. Used as a decorator.
 

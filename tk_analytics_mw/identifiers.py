@@ -7,8 +7,26 @@ lands on another page of the index; ids in the order of time land on the last on
 from __future__ import annotations
 
 import os
+import random
 import time
 from datetime import datetime, timezone
+
+
+class _Random:
+    """Random bits of this process. An id is no secret, so they need not come from the kernel each time."""
+
+    def __init__(self) -> None:
+        self._pid = -1
+
+    def bits(self, count: int) -> int:
+        pid = os.getpid()
+        if pid != self._pid:  # first use, or a fork: two processes must never continue one sequence
+            self._pid = pid
+            self._source = random.Random()  # noqa: S311
+        return self._source.getrandbits(count)
+
+
+_random = _Random()
 
 
 def new_event_id() -> tuple[str, datetime]:
@@ -22,7 +40,7 @@ def new_event_id() -> tuple[str, datetime]:
     # RFC 9562 section 6.2, method 3: the 12 bits behind the version hold the fraction of the
     # millisecond (1/4096 ms), so that the ids of one process follow one another.
     head = milliseconds << 16 | 0x7000 | rest * 4096 // 1_000_000
-    tail = int.from_bytes(os.urandom(8), "big") & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    tail = _random.bits(62) | 0x8000_0000_0000_0000
     digits = f"{head:016x}{tail:016x}"
     id_ = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
     return id_, datetime.fromtimestamp(milliseconds / 1000, timezone.utc)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tk_analytics_mw.access import check_organisation, organisation_in_query
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.device import Device, device_of
 from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused
-from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key
+from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
+from tk_analytics_mw.json_values import Parsed, too_deep
 from tk_analytics_mw.messages import Request, clean_url
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.waiting import Waits
 
 
-@dataclass(frozen=True, slots=True)
-class Sender:
+class Sender(NamedTuple):
     """What one request says of all its events."""
 
     principal: Principal
@@ -37,9 +36,8 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
     Raises:
         InvalidEvent, Refused: its ``orgId`` or ``Idempotency-Key`` will not do.
     """
-    headers = request.headers
-    user_agent = headers.get("user-agent", "")
-    key = headers.get("idempotency-key")
+    user_agent = request.header(b"user-agent") or ""
+    key = request.header(b"idempotency-key")
     device = device_of(user_agent)
     return Sender(
         principal=principal,
@@ -53,32 +51,37 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
             "browser": device.browser,
             "userAgent": user_agent if user_agent and parts.settings.store_user_agent else None,
             "requestUrl": request.url_without_query,
-            "requestOrigin": headers.get("origin"),
-            "referer": clean_url(headers.get("referer", "")),
+            "requestOrigin": request.header(b"origin"),
+            "referer": clean_url(request.header(b"referer") or ""),
         },
     )
 
 
-def event_from(
-    body: Any, plain: bool, sender: Sender, parts: Parts, *, loc: tuple[str | int, ...] = ("body",), key: str | None
-) -> Event:
+def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = None) -> Event:
     """Validate a body and make the event of it.
 
     Args:
         body: parsed JSON.
-        plain: see :func:`tk_analytics_mw.json_values.load`.
         sender: of the request.
         parts: of the host application.
-        loc: where the body stands, for the errors.
-        key: the event's idempotency key.
+        number: of the event in a batch, from 0.
 
     Raises:
         InvalidEvent: it is not an event.
         Refused: with 403, the principal may not create this one.
     """
-    if type(body) is not dict:
+    loc: tuple[str | int, ...] = ("body",)
+    key = sender.idempotency_key
+    if number is not None:
+        loc = ("body", "events", number)
+        # One key for the request makes one for each event; a blank is in no key that a client can send.
+        key = None if key is None else f"{key} {number}"
+    given = body.value
+    if type(given) is not dict:
         raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
-    values = {**body, **sender.facts, "idempotencyKey": key}  # what the client may not set comes last
+    if not body.plain or not (body.shallow or not too_deep(given)):
+        check_values(given, loc)
+    values = {**given, **sender.facts, "idempotencyKey": key}  # what the client may not set comes last
     values["id"], values["createdAt"] = new_event_id()
     # null means absent
     if values.get("metric") is None:
@@ -87,17 +90,17 @@ def event_from(
         values["device"] = sender.device.text
     if values.get("orgId") is None and parts.settings.org_from_token:
         values["orgId"] = sender.org_id or sender.principal.org_id
-    given = body.get("eventType")
-    canonical = parts.event_types.canonical(given) if isinstance(given, str) else None
-    values["spelling"] = given if canonical else ""
+    spelling = given.get("eventType")
+    canonical = parts.event_types.canonical(spelling) if isinstance(spelling, str) else None
+    values["spelling"] = spelling if canonical else ""
     if canonical is not None:
         values["eventType"] = canonical
     try:
-        event = build_event(values, plain=plain, from_wire=True, loc=loc)
+        event = build_event(values, from_wire=True, loc=loc)
     except InvalidEvent as error:
-        raise InvalidEvent([*_unknown_type(given, canonical, parts, loc), *error.errors]) from None
+        raise InvalidEvent([*_unknown_type(spelling, canonical, parts, loc), *error.errors]) from None
     if canonical is None:
-        raise InvalidEvent(_unknown_type(given, canonical, parts, loc))
+        raise InvalidEvent(_unknown_type(spelling, canonical, parts, loc))
     if sender.org_id is not None and sender.org_id != event.org_id:
         raise InvalidEvent.at(*loc, "orgId", msg="is not the orgId of the query")
     check_organisation(event.org_id, sender.principal, parts)
@@ -122,16 +125,19 @@ async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[lis
     Raises:
         StorageUnavailable: the queue is full.
     """
-    outcomes: list[Event | Exception] = []
-    for event in events:
-        try:
-            outcomes.append(await parts.hooks.prepare(event, waits))
-        except Exception as error:  # a Reject, or a fault of host code: of this event alone
-            outcomes.append(error)
+    outcomes: list[Event | Exception] = list(events)
+    if parts.hooks.prepares:
+        for number, event in enumerate(events):
+            try:
+                outcomes[number] = await parts.hooks.prepare(event, waits)
+            except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
+                outcomes[number] = error
     prepared = [event for event in outcomes if isinstance(event, Event)]
     if prepared:
         stored = iter(await waits.commit(parts.commits, prepared))
         outcomes = [next(stored) if isinstance(outcome, Event) else outcome for outcome in outcomes]
+    if not parts.hooks:
+        return outcomes, ()
     # A repeated event comes back as the first one was stored; its hooks have been called then.
     ids = {event.id for event in prepared}
     new = [outcome for outcome in outcomes if isinstance(outcome, Event) and outcome.id in ids]
@@ -160,8 +166,9 @@ async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits
     values = {name: value for name, value in fields.items() if value is not None}
     if "idempotency_key" in values:
         check_idempotency_key(values["idempotency_key"])
+    check_values(values)
     values["id"], values["created_at"] = new_event_id()
-    event = build_event({**values, "event_type": canonical, "spelling": event_type}, plain=False)
+    event = build_event({**values, "event_type": canonical, "spelling": event_type})
     [outcome], after = await keep([event], parts, waits)
     if isinstance(outcome, Exception):
         raise outcome

@@ -10,7 +10,7 @@ import json
 import math
 import re
 import threading
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import to_json
 
@@ -69,12 +69,18 @@ _decode = json.JSONDecoder(
 ).decode
 
 
-def load(body: bytes) -> tuple[Any, bool]:
-    """Parse a request body.
+class Parsed(NamedTuple):
+    """A parsed body, and what its text proves."""
 
-    Returns:
-        The value, and whether its text is *plain*: then no value in it can be of the kinds that
-        :func:`problem` looks for, nesting apart.
+    value: Any
+    plain: bool
+    """No value in it is of the kinds that :func:`problem` looks for, nesting apart."""
+    shallow: bool
+    """It cannot nest beyond :data:`MAX_DEPTH`."""
+
+
+def load(body: bytes) -> Parsed:
+    """Parse a request body.
 
     Raises:
         InvalidEvent: it is not JSON, or an object holds a key twice.
@@ -87,8 +93,11 @@ def load(body: bytes) -> tuple[Any, bool]:
         raise InvalidEvent.at("body", msg="an object holds the same key twice", type="json_duplicate_key") from None
     except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         raise InvalidEvent.at("body", msg="the body is not valid JSON in UTF-8", type="json_invalid") from None
-    # NUL and lone surrogates get past the parser only as \u escapes.
-    return value, not (_seen.odd or "\\u" in text)
+    return Parsed(
+        value,
+        plain=not (_seen.odd or "\\u" in text),  # NUL and lone surrogates get past the parser only as escapes
+        shallow=text.count("{") + text.count("[") <= MAX_DEPTH,
+    )
 
 
 def too_deep(value: Any, level: int = 1) -> bool:

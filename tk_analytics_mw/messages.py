@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, MutableMapping, Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ class Request(HTTPConnection):
 
     def __init__(self, scope: MutableMapping[str, Any], body: bytes = b"") -> None:
         super().__init__(scope)
+        self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self.body = body
         self.allowed_origin: str | None = None
         """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
@@ -57,13 +59,33 @@ class Request(HTTPConnection):
         """``GET``, ``POST``, ..., in capitals."""
         return str(self.scope["method"])
 
+    def header(self, name: bytes) -> str | None:
+        """A header's value, as ``headers.get`` gives it in four times as long. The last one, if it is repeated."""
+        value = self._fields.get(name)
+        return None if value is None else value.decode("latin-1")
+
+    def repeats(self, name: bytes) -> bool:
+        """Whether a header is given more than once."""
+        headers = self.scope["headers"]
+        return len(self._fields) != len(headers) and sum(each == name for each, _ in headers) > 1
+
+    def query(self, name: str) -> list[str]:
+        """The values of a query parameter."""
+        text = self.scope.get("query_string", b"").decode("latin-1")
+        if "%" in text or "+" in text:
+            return self.query_params.getlist(name)
+        start = name + "="
+        return [part[len(start) :] for part in text.split("&") if part.startswith(start)]
+
     @property
     def url_without_query(self) -> str | None:
-        """The URL as the client called it, without its query, which holds the token; ``None`` if ``Host`` is no host."""
-        host = self.headers.get("host", "")
-        if _HOST.fullmatch(host) is None:
-            return None
-        return f"{self.scope.get('scheme', 'http')}://{host}{self.scope['path']}"[:MAX_URL]
+        """The URL as the client called it, without its query, which holds the token; ``None`` without a ``Host``."""
+        return _url(self.scope.get("scheme", "http"), self.header(b"host") or "", self.scope["path"])
+
+
+@lru_cache(maxsize=256)
+def _url(scheme: str, host: str, path: str) -> str | None:
+    return f"{scheme}://{host}{path}"[:MAX_URL] if _HOST.fullmatch(host) else None
 
 
 def clean_url(text: str) -> str:

@@ -57,7 +57,7 @@ _QUERY: Final = [
         "in": "query",
         "required": False,
         "schema": {"type": "string"},
-        "description": "A public token, from one of its allowed domains. A private one goes into Authorization: Bearer.",
+        "description": "A public token, from one of its domains. A private one goes into Authorization: Bearer.",
     },
     {
         "name": "orgId",

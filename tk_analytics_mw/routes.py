@@ -40,9 +40,11 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
 
 def path_below(prefixes: tuple[str, ...], path: str) -> str | None:
     """The rest of ``path`` below one of the prefixes, ``None`` if it is the host's own path."""
-    if not path.startswith(prefixes):
-        return None
-    return next(path[len(prefix) :] for prefix in prefixes if path.startswith(prefix))
+    if path.startswith(prefixes):
+        for prefix in prefixes:
+            if path.startswith(prefix):
+                return path[len(prefix) :]
+    return None
 
 
 async def answer(
@@ -64,11 +66,13 @@ async def answer(
     try:
         route = _find(request.method, below.removesuffix("/"))
         if route.limit is not None:
-            request.body = await _body(request, getattr(parts.settings, route.limit), read_body)
+            limit = getattr(parts.settings, route.limit)
+            _check_head(request, limit)
+            request.body = await read_body(limit)
         response = await route.endpoint(request, parts, waits)
     except ClientDisconnect:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - nothing of ours may reach the server
         response = problem_from(error).as_response()
     add_origin(response, request, parts)
     if request.method == "HEAD":
@@ -89,11 +93,13 @@ def _find(method: str, below: str) -> Route:
     return route
 
 
-async def _body(request: Request, limit: int, read_body: ReadBody) -> bytes:
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
+def _check_head(request: Request, limit: int) -> None:
+    encoding = request.header(b"content-encoding")
+    if encoding is not None and encoding.lower() != "identity":
         raise Refused("Send the body without a Content-Encoding.", status=415, headers={"Accept-Encoding": "identity"})
-    return await read_body(limit)
+    length = request.header(b"content-length")
+    if length is not None and length.isdigit() and int(length[:20]) > limit:
+        raise too_large(limit)  # before the server asks for it
 
 
 def too_large(limit: int) -> Refused:

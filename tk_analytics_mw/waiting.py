@@ -35,9 +35,9 @@ Around = Callable[[], AbstractContextManager[Any]]
 class Commits(Protocol):
     """Both faces of group commit, see :mod:`tk_analytics_mw.commit`."""
 
-    def write_blocking(self, events: Sequence[Event]) -> list[Event | Exception]: ...
+    def write_blocking(self, events: Sequence[Event]) -> Sequence[Event | Exception]: ...
 
-    async def write_awaiting(self, events: Sequence[Event]) -> list[Event | Exception]: ...
+    async def write_awaiting(self, events: Sequence[Event]) -> Sequence[Event | Exception]: ...
 
 
 class Waits(Protocol):
@@ -47,7 +47,7 @@ class Waits(Protocol):
         """Call host code, a plain or an async function, and give its result."""
         ...
 
-    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
+    def commit(self, commits: Commits, events: Sequence[Event]) -> Awaitable[Sequence[Event | Exception]]:
         """Wait until ``events`` are durable, or known not to be."""
         ...
 
@@ -73,8 +73,8 @@ class Awaiting:
         result = await anyio.to_thread.run_sync(_call_plain, self._around, function, args, limiter=limiter)
         return await result if inspect.isawaitable(result) else result
 
-    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
-        return await commits.write_awaiting(events)
+    def commit(self, commits: Commits, events: Sequence[Event]) -> Awaitable[Sequence[Event | Exception]]:
+        return commits.write_awaiting(events)
 
 
 class Blocking:
@@ -100,7 +100,7 @@ class Blocking:
         result = _call_plain(self._around, function, args)
         return self._run_async(functools.partial(_await, result)) if inspect.isawaitable(result) else result
 
-    async def commit(self, commits: Commits, events: Sequence[Event]) -> list[Event | Exception]:
+    async def commit(self, commits: Commits, events: Sequence[Event]) -> Sequence[Event | Exception]:
         return commits.write_blocking(events)
 
 
@@ -157,7 +157,7 @@ def _start_loop() -> asyncio.AbstractEventLoop:
 
 
 def _after_fork_in_child() -> None:
-    global _loops_lock
+    global _loops_lock  # noqa: PLW0603
     _loops_lock = threading.Lock()  # the parent may have held it
 
 

@@ -95,8 +95,6 @@ class Body:
             Refused: with 413, it is larger than ``limit``; with 411, its end cannot be known.
         """
         length = self._length()
-        if length is not None and length > limit:
-            raise too_large(limit)
         stream = self._environ["wsgi.input"]
         wanted = limit + 1 if length is None else length
         chunks: list[bytes] = []
@@ -165,7 +163,7 @@ class _ThenHooks:
             run_blocking(background())
 
 
-def _nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+def _nothing(_environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     from tk_analytics_mw.problems import problem_from
 
     return send_response(

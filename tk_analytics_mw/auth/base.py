@@ -37,7 +37,10 @@ class Authenticator(Protocol):
     """
 
     def authenticate(self, request: Request, /) -> Principal | None | Awaitable[Principal | None]:
-        """Say who sends ``request``: its ``headers``, ``query_params``, ``cookies`` and ``body``, as Starlette spells them."""
+        """Say who sends ``request``.
+
+        It has ``headers``, ``query_params`` and ``cookies`` as Starlette spells them, and its ``body``.
+        """
         ...
 
 

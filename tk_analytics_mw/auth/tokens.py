@@ -120,7 +120,7 @@ class TokenAuthenticator:
 
     def authenticate(self, request: Request) -> Principal | None:
         """Look at ``bearer_token`` in the query first, then at ``Authorization: Bearer``."""
-        in_query = request.query_params.getlist("bearer_token")
+        in_query = request.query("bearer_token")
         if len(in_query) > 1:
             raise Refused("bearer_token is given more than once.")
         if in_query:
@@ -131,7 +131,7 @@ class TokenAuthenticator:
                     "The setting allow_private_token_in_query allows it all the same."
                 )
             return principal
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
+        scheme, _, text = (request.header(b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
             return None  # Basic and others are the host's own affair
         principal = self._principal(text.strip())

@@ -63,16 +63,14 @@ async def _answer(request: HttpRequest, below: str, parts: Parts, waits: Waits) 
         host = request.get_host()
     except DisallowedHost:
         return problem_from(Refused("This is not a host of this site.", status=400)).as_response()
-    environ = getattr(request, "environ", None)
-    scope = dict(getattr(request, "scope", None) or scope_from(environ))
+    environ = getattr(request, "environ", None)  # under WSGI
+    scope = dict(request.scope) if environ is None else scope_from(environ)
     # As Django sees them, with SECURE_PROXY_SSL_HEADER and USE_X_FORWARDED_HOST.
     scope["scheme"] = request.scheme
     scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"host"), (b"host", host.encode("latin-1"))]
 
     async def read(limit: int) -> bytes:
         given = request.META.get("CONTENT_LENGTH") or ""
-        if given.isdigit() and int(given[:20]) > limit:
-            raise too_large(limit)
         if environ is not None and not given and not hasattr(request, "_body"):
             return await Body(environ).read(limit)  # Django takes a chunked body for an empty one
         body: bytes = request.read(limit + 1)

@@ -22,13 +22,11 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     """Store the valid ones and answer with a result for each, in their order."""
     principal = await authenticate(request, parts, waits)
     sender = sender_of(request, principal, parts)
-    body, plain = load(request.body)
+    body = load(request.body)
     results: list[Event | Exception] = []
-    for number, item in enumerate(_items(body, parts)):
+    for number, item in enumerate(_items(body.value, parts)):
         try:
-            # One key for the request makes one for each event; a blank is in no key that a client can send.
-            key = None if sender.idempotency_key is None else f"{sender.idempotency_key} {number}"
-            results.append(event_from(item, plain, sender, parts, loc=("body", "events", number), key=key))
+            results.append(event_from(body._replace(value=item), sender, parts, number))
         except AnalyticsError as error:
             results.append(error)
     outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits)

@@ -17,9 +17,7 @@ from tk_analytics_mw.waiting import Waits
 async def create(request: Request, parts: Parts, waits: Waits) -> Response:
     """Store one event and answer with it. When this returns, the event is durable."""
     principal = await authenticate(request, parts, waits)
-    sender = sender_of(request, principal, parts)
-    body, plain = load(request.body)
-    event = event_from(body, plain, sender, parts, key=sender.idempotency_key)
+    event = event_from(load(request.body), sender_of(request, principal, parts), parts)
     [outcome], after = await keep([event], parts, waits)
     if isinstance(outcome, Exception):
         raise outcome

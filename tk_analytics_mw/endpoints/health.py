@@ -9,6 +9,6 @@ from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.waiting import Waits
 
 
-async def healthcheck(request: Request, parts: Parts, waits: Waits) -> Response:
+async def healthcheck(_request: Request, _parts: Parts, _waits: Waits) -> Response:
     """Answer ``true``."""
     return json_response(True)

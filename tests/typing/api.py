@@ -1,0 +1,48 @@
+"""Read by type checkers only: the public API as host applications use it."""
+
+from collections.abc import Awaitable
+
+from typing_extensions import assert_type
+
+from tk_analytics_mw import Analytics, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+
+analytics = Analytics(
+    storage="sqlite:///analytics.db",
+    tokens=[PublicToken("…", org_id="acme", domains=["shop.example.com"]), PrivateToken("…", org_id="acme")],
+    public_orgs={"showroom"},
+)
+
+
+@analytics.on(EventType.CART_ADD)
+def reserve_stock(event: Event) -> int:
+    return len(event.id)
+
+
+@analytics.on("product ordered", when="inline")
+async def confirm(event: Event) -> None:
+    assert_type(event.metric, float)
+
+
+@analytics.before_store
+def add_campaign(event: Event) -> Event:
+    if event.is_bot:
+        raise Reject("no bots")
+    return event.with_metadata(campaign="spring")
+
+
+def plain(request: Request) -> Principal | None:
+    return Principal("acme") if request.headers.get("x-api-key") else None
+
+
+class Own:
+    async def authenticate(self, request: Request) -> Principal | None:
+        return plain(request)
+
+
+Analytics(authenticator=plain)
+Analytics(authenticator=Own())
+
+assert_type(analytics.record(EventType.ORDERED, org_id="acme", session_id="s", metric=99.5), Event)
+recorded: Awaitable[Event] = analytics.arecord("product ordered", org_id="acme", session_id="s")
+analytics.record("product ordered", org_id="acme")  # type: ignore[call-arg]
+Analytics(no_such_setting=1)  # type: ignore[call-arg]
