@@ -48,7 +48,7 @@ class Hooks:
         return bool(self._before_store)
 
     def __bool__(self) -> bool:
-        return bool(self._hooks)
+        return bool(self._hooks or self._before_store)
 
     def on(self, types: Iterable[str | EventType], when: When) -> Callable[[Function], Function]:
         """Register a function for some event types, or for all if none is given. Used as a decorator.

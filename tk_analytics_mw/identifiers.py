@@ -10,6 +10,7 @@ import os
 import random
 import time
 from datetime import datetime, timezone
+from functools import lru_cache
 
 
 class _Random:
@@ -46,6 +47,7 @@ def new_event_id() -> tuple[str, datetime]:
     return id_, datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 
+@lru_cache(maxsize=1024)  # asked for twice: for the answer, and for the storage
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``, as the contract spells ``createdAt``."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"

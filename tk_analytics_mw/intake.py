@@ -116,7 +116,7 @@ def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[st
     return [FieldError(loc=[*loc, "eventType"], msg=f"is not an event type; known are {known}", type="enum")]
 
 
-async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[list[Event | Exception], Calls]:
+async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[Sequence[Event | Exception], Calls]:
     """Have events seen by ``before_store``, stored, and seen by the *inline* hooks.
 
     Returns:
@@ -125,6 +125,8 @@ async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[lis
     Raises:
         StorageUnavailable: the queue is full.
     """
+    if not parts.hooks:
+        return await waits.commit(parts.commits, events), ()
     outcomes: list[Event | Exception] = list(events)
     if parts.hooks.prepares:
         for number, event in enumerate(events):
@@ -136,8 +138,6 @@ async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[lis
     if prepared:
         stored = iter(await waits.commit(parts.commits, prepared))
         outcomes = [next(stored) if isinstance(outcome, Event) else outcome for outcome in outcomes]
-    if not parts.hooks:
-        return outcomes, ()
     # A repeated event comes back as the first one was stored; its hooks have been called then.
     ids = {event.id for event in prepared}
     new = [outcome for outcome in outcomes if isinstance(outcome, Event) and outcome.id in ids]

@@ -29,11 +29,10 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\xff]")
 _USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*://)[^/?#]*@", re.IGNORECASE)
 
 # Every answer of ours, whatever its status. An API answer is no page: it may not be sniffed, framed,
-# cached, nor told to third parties; and it depends on the Origin even when that is not allowed.
+# cached, nor load anything; and it depends on the Origin even when that is not allowed.
 _COMMON_HEADERS: Final = (
     (b"cache-control", b"no-store"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
     (b"vary", b"Origin"),
     (b"x-content-type-options", b"nosniff"),
 )
@@ -71,11 +70,13 @@ class Request(HTTPConnection):
 
     def query(self, name: str) -> list[str]:
         """The values of a query parameter."""
-        text = self.scope.get("query_string", b"").decode("latin-1")
-        if "%" in text or "+" in text:
+        text: bytes = self.scope.get("query_string", b"")
+        start = name.encode() + b"="
+        if start not in text and b"%" not in text:
+            return []
+        if b"%" in text or b"+" in text:
             return self.query_params.getlist(name)
-        start = name + "="
-        return [part[len(start) :] for part in text.split("&") if part.startswith(start)]
+        return [part[len(start) :].decode("latin-1") for part in text.split(b"&") if part.startswith(start)]
 
     @property
     def url_without_query(self) -> str | None:
@@ -95,16 +96,24 @@ def clean_url(text: str) -> str:
     return _USER_INFO.sub(r"\1", _UNPRINTABLE.sub("", text.partition("#")[0].partition("?")[0]))[:MAX_URL]
 
 
-def json_response(value: Any, status: int = 200) -> Response:
-    """Answer with ``value`` as JSON."""
-    response = Response(dump(value), status)
-    response.raw_headers += _JSON_HEADERS
-    return response
+class _Answer(Response):
+    """A response whose headers are known, so that none need be looked for."""
+
+    def __init__(self, body: bytes, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        self.status_code = status
+        self.body = body
+        self.background = None
+        self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
 
 
-def empty_response(status: int = 204) -> Response:
-    """Answer without a body."""
-    response = Response(status_code=status)
+def json_response(value: Any) -> Response:
+    """Answer 200 with ``value`` as JSON."""
+    return _Answer(dump(value), 200, _JSON_HEADERS)
+
+
+def empty_response() -> Response:
+    """Answer 204, without a body."""
+    response = Response(status_code=204)
     response.raw_headers += _COMMON_HEADERS
     return response
 
@@ -132,8 +141,7 @@ def problem_response(
     }
     if errors is not None:
         document["errors"] = list(errors[:MAX_ERRORS])
-    response = Response(dump(document), status)
-    response.raw_headers += _PROBLEM_HEADERS
+    response = _Answer(dump(document), status, _PROBLEM_HEADERS)
     for name, value in (headers or {}).items():
         response.raw_headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))
     return response

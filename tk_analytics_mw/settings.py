@@ -110,7 +110,7 @@ class Settings(BaseModel):
     max_body_bytes: int = Field(65_536, gt=0, description="Size of one event: what a browser's beacon may carry.")
     max_batch_bytes: int = Field(1_048_576, gt=0, description="Size of a batch.")
     max_batch_events: int = Field(500, gt=0, description="Events in a batch.")
-    queue_limit: int = Field(5_000, gt=0, description="Events that may wait for a commit; more get 503 at once.")
+    queue_limit: int = Field(10_000, gt=0, description="Events that may wait for a commit; more get 503 at once.")
     commit_timeout: float = Field(
         5.0, gt=0, description="Seconds an event may wait for its turn, and its commit for the database, before 503."
     )

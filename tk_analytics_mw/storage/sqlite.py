@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -69,7 +70,7 @@ _ROW: Final = f"({', '.join('?' * len(_COLUMNS))})"
 # that older builds of SQLite allow.
 _INSERTS: Final = tuple(
     (rows, f"INSERT INTO events ({_NAMES}) VALUES {', '.join([_ROW] * rows)} ON CONFLICT DO NOTHING")  # noqa: S608
-    for rows in (32, 8, 2, 1)
+    for rows in (32, 16, 8, 4, 2, 1)
 )
 _SELECT_BY_KEY: Final = f"SELECT {_NAMES} FROM events WHERE org_id = ? AND idempotency_key = ?"  # noqa: S608
 
@@ -191,7 +192,7 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> 
     done = 0
     for size, statement in _INSERTS:
         while len(rows) - done >= size:
-            connection.execute(statement, [value for row in rows[done : done + size] for value in row])
+            connection.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
             done += size
 
 
