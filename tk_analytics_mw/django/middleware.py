@@ -86,7 +86,8 @@ class _AnalyticsResponse(HttpResponse):
 
     def __init__(self, response: Response, *, on_loop: bool) -> None:
         super().__init__(bytes(response.body), status=response.status_code)
-        self.headers.clear()
+        for name in list(self.headers):
+            del self.headers[name]
         for name, value in response.raw_headers:
             self.headers[name.decode("latin-1").title()] = value.decode("latin-1")
         self._background: Callable[[], Any] | None = response.background

@@ -1,0 +1,140 @@
+"""What the README says is true: its code runs, its commands answer, its tables are complete."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tk_analytics_mw
+from tests.docs.settings_table import README, table, written
+
+TEXT = README.read_text()
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = re.findall(r"^\$ (curl .*?[^\\])$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+def block(containing: str) -> str:
+    [found] = [text for text in PYTHON_BLOCKS if containing in text]
+    return found
+
+
+@pytest.fixture(scope="module")
+def flask_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The README's Flask application, on a real server."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "app.py").write_text(block("# app.py"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "app:app"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
+        try:
+            deadline = time.monotonic() + 20
+            while True:
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api/analytics/healthcheck", timeout=2).close()
+                    break
+                except OSError:
+                    assert server.poll() is None, "the server has stopped"
+                    assert time.monotonic() < deadline, "the server does not answer"
+                    time.sleep(0.05)
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.communicate(timeout=20)
+
+
+def run(command: str, server: str) -> object:
+    words = shlex.split(command.replace("\\\n", " "))
+    # Only where the request goes to: its Origin stays the one that the page would have.
+    words = [word.replace("http://localhost:5000/", f"http://{server}/") for word in words]
+    answer = subprocess.run(words, capture_output=True, check=True, timeout=20, text=True)
+    return json.loads(answer.stdout)
+
+
+def test_the_readme_has_a_command_for_each_request() -> None:
+    assert len(COMMANDS) == 4
+
+
+def test_every_curl_line_answers_as_the_readme_says(flask_server: str) -> None:
+    page, server, batch, health = COMMANDS
+    event = run(page, flask_server)
+    assert isinstance(event, dict)
+    assert (event["eventType"], event["metric"], event["requestOrigin"]) == (
+        "product cart-add",
+        2,
+        "http://localhost:5000",
+    )
+    order = run(server, flask_server)
+    assert isinstance(order, dict)
+    assert order["eventMetadata"] == {"order": 4711}
+    assert run(server, flask_server) == order
+    results = run(batch, flask_server)
+    assert isinstance(results, dict)
+    assert [result["status"] for result in results["results"]] == [200, 422]
+    assert run(health, flask_server) is True
+
+
+@pytest.mark.parametrize("text", PYTHON_BLOCKS, ids=lambda text: text.splitlines()[0][:40])
+def test_every_block_of_python_compiles(text: str) -> None:
+    compile("async def page():\n" + "".join(f"    {line}\n" for line in text.splitlines()), "README.md", "exec")
+
+
+def test_the_hooks_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace = {name: getattr(tk_analytics_mw, name) for name in tk_analytics_mw.__all__} | {"__name__": __name__}
+    exec(block("# app.py"), namespace)
+    exec(block("def after_the_answer"), namespace)
+    event = namespace["analytics"].record("product ordered", org_id="acme", session_id="s")
+    assert event.event_metadata == {"campaign": "spring"}
+
+
+def test_the_fastapi_application_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "readme_main.py").write_text(block("# main.py"))
+    monkeypatch.syspath_prepend(tmp_path)
+    app = importlib.import_module("readme_main").app
+    assert [middleware.cls.__module__ for middleware in app.user_middleware] == ["tk_analytics_mw.asgi"]
+
+
+def test_the_django_settings_of_the_readme_start(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop" / "hooks.py").write_text(block("# shop/hooks.py"))
+    settings = block("# settings.py") + "SECRET_KEY = 'x'\nROOT_URLCONF = 'urls'\nALLOWED_HOSTS = ['*']\n"
+    (tmp_path / "settings.py").write_text(settings)
+    (tmp_path / "urls.py").write_text("urlpatterns = []\n")
+    program = (
+        "import django; django.setup(); import shop.hooks\n"
+        "from django.test import Client\n"
+        "answer = Client().post('/api/analytics/events', '{}', content_type='application/json',"
+        " headers={'authorization': 'Bearer prv-9a4d07c35e1b4f28'})\n"
+        "assert answer.status_code == 422, answer.content\n"
+    )
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, timeout=60)
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    assert written() == table(), "run python -m tests.docs.settings_table"
+
+
+@pytest.mark.parametrize("name", [name for name in tk_analytics_mw.__all__ if name not in {"__version__"}])
+def test_every_public_name_is_in_the_readme(name: str) -> None:
+    assert re.search(rf"\b{name}\b", TEXT), f"{name} is not in the README"
+
+
+def test_every_link_leads_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", TEXT):
+        assert (README.parent / target).exists(), target
