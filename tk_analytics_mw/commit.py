@@ -116,6 +116,8 @@ class GroupCommit:
                 tickets, waiters = queue.take()
                 try:
                     await anyio.to_thread.run_sync(self._write_tickets, tickets, limiter=queue.limiter)
+                except Exception:
+                    logger.exception("a batch of %d requests could not be written", len(tickets))
                 finally:
                     queue.wake(waiters)
         finally:

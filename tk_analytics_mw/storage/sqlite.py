@@ -17,6 +17,7 @@ import os
 import sqlite3
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -104,6 +105,8 @@ class SqliteStorage:
         self._busy_timeout = busy_timeout
         # By process. The parent's connection stays here in the child, untouched: to close it would be to use it.
         self._processes: dict[int, _Process] = {}
+        # Without this a host's tests would end with a warning of an unclosed database.
+        weakref.finalize(self, _close_own, self._processes)
 
     def write(self, events: Sequence[Event]) -> Sequence[Event] | None:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`."""
@@ -112,14 +115,14 @@ class SqliteStorage:
         process = self._process()
         with process.lock:
             try:
-                connection = process.connection or self._open(process)
+                connection = self._connection(process)
                 connection.execute("BEGIN IMMEDIATE")
                 _insert(connection, rows)
                 first = {number: self._first(connection, events[number]) for number in keyed}
                 connection.execute("COMMIT")
             except BaseException as error:
                 self._give_up(process)
-                if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                if isinstance(error, (sqlite3.OperationalError, OSError)) or type(error) is sqlite3.DatabaseError:
                     raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
                 raise
         return [first.get(number, event) for number, event in enumerate(events)] if keyed else None
@@ -128,13 +131,25 @@ class SqliteStorage:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
         process = self._process()
         with process.lock:
-            if process.connection is not None:
-                process.connection.close()
-                process.connection = None
+            self._give_up(process)
 
     def _process(self) -> _Process:
         pid = os.getpid()
         return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+
+    def _connection(self, process: _Process) -> sqlite3.Connection:
+        if process.connection is not None and process.file == self._file():
+            return process.connection
+        # Not open yet; or somebody has moved the file away, and we would write where nobody can read.
+        self._give_up(process)
+        return self._open(process)
+
+    def _file(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()  # stat is safe, other than opening it
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _first(self, connection: sqlite3.Connection, event: Event) -> Event:
         row = connection.execute(_SELECT_BY_KEY, (event.org_id, event.idempotency_key)).fetchone()
@@ -165,6 +180,7 @@ class SqliteStorage:
         connection.execute("BEGIN IMMEDIATE")
         migrate(connection)
         connection.execute("COMMIT")
+        process.file = self._file()
         return connection
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
@@ -186,6 +202,13 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
+        self.file: tuple[int, int] | None = None  # device and inode of what the connection has open
+
+
+def _close_own(processes: dict[int, _Process]) -> None:
+    process = processes.get(os.getpid())
+    if process is not None and process.connection is not None:
+        process.connection.close()
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
