@@ -70,7 +70,7 @@ class Awaiting:
         except LookupError:
             limiter = anyio.CapacityLimiter(HOST_THREADS)
             self._limiter.set(limiter)
-        result = await anyio.to_thread.run_sync(_call_plain, self._around, function, args, limiter=limiter)
+        [result] = await anyio.to_thread.run_sync(_call_boxed, self._around, function, args, limiter=limiter)
         return await result if inspect.isawaitable(result) else result
 
     def commit(self, commits: Commits, events: Sequence[Event]) -> Awaitable[Sequence[Event | Exception]]:
@@ -124,6 +124,10 @@ def is_async(function: Callable[..., Any]) -> bool:
 def _call_plain(around: Around, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     with around():
         return function(*args)
+
+
+def _call_boxed(around: Around, function: Callable[..., Any], args: tuple[Any, ...]) -> list[Any]:
+    return [_call_plain(around, function, args)]  # trio takes no coroutine for the result of a thread
 
 
 async def _call_async(around: Around, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
