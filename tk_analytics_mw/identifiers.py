@@ -40,10 +40,15 @@ def new_event_id() -> tuple[str, datetime]:
     milliseconds, rest = divmod(nanoseconds, 1_000_000)
     # RFC 9562 section 6.2, method 3: the 12 bits behind the version hold the fraction of the
     # millisecond (1/4096 ms), so that the ids of one process follow one another.
-    head = milliseconds << 16 | 0x7000 | rest * 4096 // 1_000_000
+    fraction = 0x7000 | rest * 4096 // 1_000_000
     tail = _random.bits(62) | 0x8000_0000_0000_0000
-    digits = f"{head:016x}{tail:016x}"
-    id_ = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    id_ = "%08x-%04x-%04x-%04x-%012x" % (  # noqa: UP031 - twice as fast as an f-string with shifts
+        milliseconds >> 16,
+        milliseconds & 0xFFFF,
+        fraction,
+        tail >> 48,
+        tail & 0xFFFF_FFFF_FFFF,
+    )
     return id_, datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
 

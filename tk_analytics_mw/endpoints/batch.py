@@ -11,7 +11,7 @@ from tk_analytics_mw.access import authenticate
 from tk_analytics_mw.errors import AnalyticsError, InvalidEvent, StorageUnavailable
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.intake import event_from, keep, sender_of
-from tk_analytics_mw.json_values import load
+from tk_analytics_mw.json_values import Parsed, load
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
@@ -26,7 +26,7 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):
         try:
-            results.append(event_from(body._replace(value=item), sender, parts, number))
+            results.append(event_from(Parsed(item, body.plain, body.shallow), sender, parts, number))
         except AnalyticsError as error:
             results.append(error)
     outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits)
