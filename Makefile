@@ -1,12 +1,13 @@
 # make demo    one shopper's session against a real server, printed
 # make serve   the same shop, kept open for a browser
 # make test    lint, types, layers and the whole suite
+# make matrix  the faces on another Python and Django
 # make bench   throughput, as ratios measured in one run
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test bench lint format clean
+.PHONY: demo serve test matrix bench lint format clean
 
 # The environment is built again when what it depends on changes.
 $(VENV)/ready: pyproject.toml
@@ -34,6 +35,16 @@ lint: $(VENV)/ready-test
 test: lint
 	$(BIN)/python -m pytest
 
+# The faces once more on another Python or Django: make matrix PYTHON=python3.13 DJANGO=6.0
+DJANGO ?= 4.2
+matrix:
+	rm -rf .venv-matrix
+	$(PYTHON) -m venv .venv-matrix
+	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check \
+		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group test
+	.venv-matrix/bin/python -m pytest tests/contract tests/hosts_only -q
+
 bench: $(VENV)/ready-test
 	$(BIN)/python -m tests.bench
 
@@ -42,4 +53,4 @@ format: $(VENV)/ready-test
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-matrix .mypy_cache .pytest_cache .ruff_cache .hypothesis

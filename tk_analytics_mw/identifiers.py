@@ -42,12 +42,9 @@ def new_event_id() -> tuple[str, datetime]:
     # millisecond (1/4096 ms), so that the ids of one process follow one another.
     fraction = 0x7000 | rest * 4096 // 1_000_000
     tail = _random.bits(62) | 0x8000_0000_0000_0000
-    id_ = "%08x-%04x-%04x-%04x-%012x" % (  # noqa: UP031 - twice as fast as an f-string with shifts
-        milliseconds >> 16,
-        milliseconds & 0xFFFF,
-        fraction,
-        tail >> 48,
-        tail & 0xFFFF_FFFF_FFFF,
+    id_ = (
+        f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-{fraction:04x}-"
+        f"{tail >> 48:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}"
     )
     return id_, datetime.fromtimestamp(milliseconds / 1000, timezone.utc)
 
