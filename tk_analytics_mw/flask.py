@@ -32,7 +32,9 @@ def init_app(analytics: Analytics, app: Flask) -> None:
     parts = analytics.make_parts(app.config.get("TK_ANALYTICS"), around=app.app_context)
     parts = limit_bodies(parts, app.config.get("MAX_CONTENT_LENGTH"))
     app.extensions[KEY] = parts
-    _remember(analytics, parts)
+    if not isinstance(analytics.find_parts, _Applications):
+        analytics.find_parts = _Applications()
+    analytics.find_parts.known.append(parts)
     # Below ProxyFix: what it makes of X-Forwarded-Host and -Proto is the URL that the browser called.
     if isinstance(app.wsgi_app, ProxyFix):
         app.wsgi_app.app = AnalyticsMiddleware(app.wsgi_app.app, parts)
@@ -40,16 +42,16 @@ def init_app(analytics: Analytics, app: Flask) -> None:
         app.wsgi_app = AnalyticsMiddleware(app.wsgi_app, parts)  # type: ignore[method-assign]
 
 
-def _remember(analytics: Analytics, parts: Parts) -> None:
-    known: list[Parts] = getattr(analytics.find_parts, "known", [])
-    known.append(parts)
+class _Applications:
+    """Finds the parts of the application that host code runs in."""
 
-    def find_parts() -> Parts:
-        if current_app and KEY in current_app.extensions and current_app.extensions[KEY] in known:
-            return current_app.extensions[KEY]  # type: ignore[no-any-return]
-        if len(known) == 1:
-            return known[0]
+    def __init__(self) -> None:
+        self.known: list[Parts] = []
+
+    def __call__(self) -> Parts:
+        current: Parts | None = current_app.extensions.get(KEY) if current_app else None
+        if current is not None and current in self.known:
+            return current
+        if len(self.known) == 1:
+            return self.known[0]
         raise ConfigurationError("several Flask applications use this Analytics: record within app.app_context()")
-
-    find_parts.known = known  # type: ignore[attr-defined]
-    analytics.find_parts = find_parts

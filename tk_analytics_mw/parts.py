@@ -20,7 +20,7 @@ from tk_analytics_mw.storage.urls import storage_from
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Parts:
     """Built once for each host application; nothing in it is opened before its first use."""
 
