@@ -1,0 +1,66 @@
+"""Hosts for every test that asks for one."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from tests.hosts import FACES
+from tests.hosts.base import Host, Register, default_options
+from tests.hosts.django_faces import configure_django
+
+configure_django()
+
+
+class MakeHost(Protocol):
+    """Makes a host of the face at hand."""
+
+    def __call__(self, *, register: Register = ..., **options: Any) -> Host: ...
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("TK_ANALYTICS_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=FACES, ids=lambda face: face.face)
+def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHost]:
+    """Make hosts, each with a database of its own. They are closed in the end, the last one first."""
+    with ExitStack() as hosts:
+
+        def make(*, register: Register = lambda analytics: None, **options: Any) -> Host:
+            number = len(list(tmp_path.glob("host-*")))
+            directory = tmp_path / f"host-{number}"
+            directory.mkdir()
+            host: Host = request.param(directory / "analytics.db", {**default_options(), **options}, register)
+            hosts.callback(host.close)
+            return host
+
+        yield make
+
+
+@pytest.fixture
+def host(make_host: MakeHost) -> Host:
+    """A host with the default tokens and no hooks."""
+    return make_host()
+
+
+@pytest.fixture
+def eventually() -> Callable[[Callable[[], object]], None]:
+    """Wait until something is true, five seconds at most."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 5
+        while not condition():
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.005)
+
+    return wait

@@ -1,0 +1,1 @@
+"""The wire contract, told once and held against every face."""
