@@ -70,18 +70,13 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
         InvalidEvent: it is not an event.
         Refused: with 403, the principal may not create this one.
     """
-    loc: tuple[str | int, ...] = ("body",)
-    key = sender.idempotency_key
-    if number is not None:
-        loc = ("body", "events", number)
-        # One key for the request makes one for each event; a blank is in no key that a client can send.
-        key = None if key is None else f"{key} {number}"
+    loc: tuple[str | int, ...] = ("body",) if number is None else ("body", "events", number)
     given = body.value
     if type(given) is not dict:
         raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
     if not body.plain or not (body.shallow or not too_deep(given)):
         check_values(given, loc)
-    values = {**given, **sender.facts, "idempotencyKey": key}  # what the client may not set comes last
+    values = {**given, **sender.facts}  # what the client may not set comes last
     values["id"], values["createdAt"] = new_event_id()
     # null means absent
     if values.get("metric") is None:
@@ -90,6 +85,7 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
         values["device"] = sender.device.text
     if values.get("orgId") is None and parts.settings.org_from_token:
         values["orgId"] = sender.org_id or sender.principal.org_id
+    values["idempotencyKey"] = _stored_key(sender, values.get("orgId"), number)
     spelling = given.get("eventType")
     canonical = parts.event_types.canonical(spelling) if isinstance(spelling, str) else None
     values["spelling"] = spelling if canonical else ""
@@ -107,6 +103,17 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     if canonical in parts.private_only and sender.principal.kind == "public":
         raise Refused("Events of this type are created with a private token only.", status=403)
     return event
+
+
+def _stored_key(sender: Sender, org_id: Any, number: int | None) -> str | None:
+    key = sender.idempotency_key
+    if key is None:
+        return None
+    # A blank is in no key that a client can send. One key for a batch makes one for each event of it.
+    if number is not None:
+        key = f"{key} {number}"
+    # About a public organisation everybody may speak, and nobody may get another's event for an answer.
+    return key if org_id == sender.principal.org_id else f" {sender.principal.org_id} {key}"
 
 
 def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[str | int, ...]) -> list[FieldError]:

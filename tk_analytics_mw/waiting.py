@@ -11,6 +11,7 @@ import asyncio
 import functools
 import inspect
 import os
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -96,9 +97,12 @@ class Blocking:
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         if is_async(function):
-            return self._run_async(functools.partial(_call_async, self._around, function, args))
+            return self._run(functools.partial(_call_async, self._around, function, args))
         result = _call_plain(self._around, function, args)
-        return self._run_async(functools.partial(_await, result)) if inspect.isawaitable(result) else result
+        return self._run(functools.partial(_await, result)) if inspect.isawaitable(result) else result
+
+    def _run(self, function: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return self._run_async(functools.partial(_on_asyncio, function))
 
     async def commit(self, commits: Commits, events: Sequence[Event]) -> Sequence[Event | Exception]:
         return commits.write_blocking(events)
@@ -137,6 +141,13 @@ async def _call_async(around: Around, function: Callable[..., Any], args: tuple[
 
 async def _await(awaitable: Awaitable[T]) -> T:
     return await awaitable
+
+
+async def _on_asyncio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    # The caller's context has come along, for what the host keeps in it; it may say that this is trio.
+    if "sniffio" in sys.modules:
+        sys.modules["sniffio"].current_async_library_cvar.set(None)
+    return await function()
 
 
 _loops: dict[int, asyncio.AbstractEventLoop] = {}

@@ -67,6 +67,8 @@ async def _answer(request: HttpRequest, below: str, parts: Parts, waits: Waits) 
     scope = dict(request.scope) if environ is None else scope_from(environ)
     # As Django sees them, with SECURE_PROXY_SSL_HEADER and USE_X_FORWARDED_HOST.
     scope["scheme"] = request.scheme
+    if isinstance(scope["query_string"], str):
+        scope["query_string"] = scope["query_string"].encode("latin-1")  # Django's own asynchronous test client
     scope["headers"] = [*(pair for pair in scope["headers"] if pair[0] != b"host"), (b"host", host.encode("latin-1"))]
 
     async def read(limit: int) -> bytes:
