@@ -13,7 +13,8 @@ BIN := $(VENV)/bin
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[flask,django,fastapi]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[flask,django,fastapi]" \
+		--group demo
 	touch $@
 
 $(VENV)/ready-test: $(VENV)/ready
@@ -24,7 +25,7 @@ demo: $(VENV)/ready
 	$(BIN)/python examples/flask_shop/demo.py
 
 serve: $(VENV)/ready
-	$(BIN)/python examples/flask_shop/app.py
+	$(BIN)/flask --app examples/flask_shop/app run --port 5000
 
 lint: $(VENV)/ready-test
 	$(BIN)/ruff check .

@@ -12,22 +12,8 @@ import time
 from datetime import datetime, timezone
 from functools import lru_cache
 
-
-class _Random:
-    """Random bits of this process. An id is no secret, so they need not come from the kernel each time."""
-
-    def __init__(self) -> None:
-        self._pid = -1
-
-    def bits(self, count: int) -> int:
-        pid = os.getpid()
-        if pid != self._pid:  # first use, or a fork: two processes must never continue one sequence
-            self._pid = pid
-            self._source = random.Random()  # noqa: S311
-        return self._source.getrandbits(count)
-
-
-_random = _Random()
+# By process, so that two never continue one sequence. An id is no secret: its bits need not come from the kernel.
+_sources: dict[int, random.Random] = {}
 
 
 def new_event_id() -> tuple[str, datetime]:
@@ -41,7 +27,9 @@ def new_event_id() -> tuple[str, datetime]:
     # RFC 9562 section 6.2, method 3: the 12 bits behind the version hold the fraction of the
     # millisecond (1/4096 ms), so that the ids of one process follow one another.
     fraction = 0x7000 | rest * 4096 // 1_000_000
-    tail = _random.bits(62) | 0x8000_0000_0000_0000
+    pid = os.getpid()
+    source = _sources.get(pid) or _sources.setdefault(pid, random.Random())  # noqa: S311
+    tail = source.getrandbits(62) | 0x8000_0000_0000_0000
     id_ = (
         f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-{fraction:04x}-"
         f"{tail >> 48:04x}-{tail & 0xFFFF_FFFF_FFFF:012x}"

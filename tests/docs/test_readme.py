@@ -7,11 +7,8 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +16,7 @@ import pytest
 
 import tk_analytics_mw
 from tests.docs.settings_table import README, table, written
+from tests.serving import serving
 
 TEXT = README.read_text()
 PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
@@ -35,25 +33,8 @@ def flask_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The README's Flask application, on a real server."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "app.py").write_text(block("# app.py"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--worker-class", "gthread", "app:app"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as server:
-        try:
-            deadline = time.monotonic() + 20
-            while True:
-                try:
-                    urllib.request.urlopen(f"http://127.0.0.1:{port}/api/analytics/healthcheck", timeout=2).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, "the server has stopped"
-                    assert time.monotonic() < deadline, "the server does not answer"
-                    time.sleep(0.05)
-            yield f"127.0.0.1:{port}"
-        finally:
-            server.terminate()
-            server.communicate(timeout=20)
+    with serving("gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "2", "app:app", folder=folder) as (host, port):
+        yield f"{host}:{port}"
 
 
 def run(command: str, server: str) -> object:

@@ -1,0 +1,141 @@
+"""``make bench``: what events cost, as ratios between things measured in the same run.
+
+Every figure is a median over rounds in which the compared servers take turns, so that a machine that is busy for a
+while is busy for all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import sqlite3
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+
+from tests.bench import inprocess, load
+from tests.bench.payload import BATCH, MANY, ONE
+from tests.serving import serving
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+START, END = "<!-- bench -->\n", "<!-- /bench -->"
+CONNECTIONS = 64
+WARM_UP = 4.0
+"""Seconds. While SQLite's write-ahead log grows to its size, each commit waits for the file system as well."""
+
+UVICORN = ("uvicorn", "--workers", "1", "--no-access-log", "--log-level", "warning", "--port", "{port}")
+GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "32", "--bind", "127.0.0.1:{port}")
+SERVERS = {
+    name: command
+    for command, names in (
+        (UVICORN, ("empty_asgi", "ours_asgi", "by_hand_asgi")),
+        (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
+    )
+    for name in names
+}
+LOADS = {**{name: (name, ONE) for name in SERVERS}, "ours_asgi_batch": ("ours_asgi", MANY)}
+
+
+def core(number: int) -> list[str]:
+    """Server and load on a core each, where there are two and ``taskset``."""
+        return []
+    taskset = shutil.which("taskset")
+    return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
+
+
+def throughput(rounds: int, seconds: float) -> dict[str, float]:
+    """Requests a second of each load, the median of its rounds."""
+    rates: dict[str, list[float]] = {name: [] for name in LOADS}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        addresses = {
+            name: running.enter_context(
+                serving(
+                    *command,
+                    f"tests.bench.apps:{name}",
+                    folder=ROOT,
+                    environment={"BENCH_DATABASE": str(Path(folder, f"{name}.db"))},
+                    before=core(0),
+                )
+            )
+            for name, command in SERVERS.items()
+        }
+
+        def measure(name: str, duration: float) -> float:
+            server, request = LOADS[name]
+            return load.requests_per_second(
+                addresses[server], request, connections=CONNECTIONS, seconds=duration, core=core(1)
+            )
+
+        for name in LOADS:
+            measure(name, WARM_UP)
+        for number in range(rounds):
+            for name, found in rates.items():
+                found.append(measure(name, seconds))
+            print(f"round {number + 1} of {rounds}", file=sys.stderr)
+    for name, found in rates.items():
+        print(f"{name:<16}", " ".join(f"{rate:9.0f}" for rate in found), file=sys.stderr)
+    return {name: statistics.median(found) for name, found in rates.items()}
+
+
+def table(rounds: int, seconds: float, rows: int) -> str:
+    """Measure everything; return Markdown."""
+    rate = throughput(rounds, seconds)
+    cost = inprocess.pass_through(rounds)
+    with tempfile.TemporaryDirectory() as folder:
+        small, large = inprocess.growth(Path(folder), rows, rounds)
+    lines = [
+        ("uvicorn, one event a request: ÷ an empty ASGI application", rate["ours_asgi"] / rate["empty_asgi"], "≥ 0.30"),
+        ("the same ÷ a hand-written FastAPI endpoint with sqlite3", rate["ours_asgi"] / rate["by_hand_asgi"], "≥ 8"),
+        (
+            "gunicorn, 32 threads, one event a request: ÷ an empty WSGI application",
+            rate["ours_wsgi"] / rate["empty_wsgi"],
+            "≥ 0.45",
+        ),
+        ("the same ÷ a hand-written Flask endpoint with sqlite3", rate["ours_wsgi"] / rate["by_hand_wsgi"], "≥ 3"),
+        (
+            f"uvicorn, events/s in batches of {BATCH} ÷ one event a request",
+            BATCH * rate["ours_asgi_batch"] / rate["ours_asgi"],
+            "≥ 4",
+        ),
+        ("a request that is not ours, ASGI: µs more", cost["ASGI"], "≤ 1"),
+        ("a request that is not ours, WSGI: µs more", cost["WSGI"], "≤ 1"),
+        (f"insert rate at {rows:,} rows ÷ at 0 rows", large / small, "≥ 0.8"),
+    ]
+    measured = [f"| {what} | {value:.2f} | {reach} |" for what, value, reach in lines]
+    return "\n".join(["| figure | measured | aim |", "|---|---|---|", *measured, "", about(rounds, seconds)])
+
+
+def about(rounds: int, seconds: float) -> str:
+    """Say what it was measured on, and with what."""
+    packages = ", ".join(f"{name} {version(name)}" for name in ("uvicorn", "gunicorn", "fastapi", "flask"))
+    pinned = "server and load on a core each, " if core(0) else ""
+    return (
+        f"Python {platform.python_version()} on {platform.system()}, {os.cpu_count()} cores ({platform.machine()}), "
+        f"{packages}, SQLite {sqlite3.sqlite_version} with `synchronous=FULL`; {load.version()}, {CONNECTIONS} "
+        f"connections, {pinned}medians of {rounds} interleaved rounds of {seconds:g} s."
+    )
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Throughput, as ratios.")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
+    parser.add_argument("--rows", type=int, default=2_000_000, help="in the table that has grown")
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md as well")
+    options = parser.parse_args()
+    text = table(options.rounds, options.seconds, options.rows)
+    print(text)
+    if options.readme:
+        before, _, rest = README.read_text().partition(START)
+        README.write_text(f"{before}{START}{text}\n{END}{rest.partition(END)[2]}")
+
+
+if __name__ == "__main__":
+    main()

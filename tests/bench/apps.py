@@ -1,0 +1,158 @@
+"""The applications that are compared. Each server process imports this module and serves one of them.
+
+The hand-written endpoints are what a competent developer writes in an afternoon: validation by a model, the token
+compared in constant time, the Origin checked, the device read from the User-Agent, one connection a thread in WAL mode,
+one commit a request at the same ``synchronous`` as ours.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Header, HTTPException, Query
+from flask import Flask, abort, request
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+from starlette.types import Receive, Scope, Send
+from user_agents import parse
+
+from tests.bench.payload import ORIGIN, TOKEN
+from tk_analytics_mw import Analytics, EventType, PublicToken
+
+DATABASE = os.environ.get("BENCH_DATABASE", "bench.db")
+
+
+async def empty_asgi(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers two bytes and looks at nothing."""
+    if scope["type"] == "http":
+        headers = [(b"content-length", b"2"), (b"content-type", b"text/plain")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+
+def empty_wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """Answers two bytes and looks at nothing."""
+    start_response("200 OK", [("Content-Length", "2"), ("Content-Type", "text/plain")])
+    return [b"ok"]
+
+
+def our_analytics() -> Analytics:
+    """As the README's first lines make it."""
+    return Analytics(
+        storage=f"sqlite:///{DATABASE}", tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])]
+    )
+
+
+ours_asgi = our_analytics().asgi(empty_asgi)
+ours_wsgi = our_analytics().wsgi(empty_wsgi)
+
+
+class NewEvent(BaseModel):
+    """The hand-written endpoints' body."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    event_type: Literal[tuple(type_.value for type_ in EventType)]  # type: ignore[valid-type]
+    org_id: Annotated[str, Field(min_length=1, max_length=200)]
+    session_id: Annotated[str, Field(min_length=1, max_length=200)]
+    event_metadata: dict[str, Any] | None = None
+    asset_id: str | None = None
+    user_id: str | None = None
+    config_id: str | None = None
+    configuration: dict[str, Any] | None = None
+    device: str | None = None
+    metric: float = 1.0
+
+
+class StoredEvent(NewEvent):
+    """The hand-written endpoints' answer."""
+
+    id: str
+    created_at: datetime
+
+
+_local = threading.local()
+_configuration: TypeAdapter[dict[str, Any] | None] = TypeAdapter(dict[str, Any] | None)
+
+
+def _connection() -> sqlite3.Connection:
+    connection: sqlite3.Connection | None = getattr(_local, "connection", None)
+    if connection is None:
+        connection = _local.connection = sqlite3.connect(DATABASE, timeout=30)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS events (id TEXT PRIMARY KEY, created_at TEXT, event_type TEXT, org_id TEXT, "
+            "session_id TEXT, event_metadata TEXT, asset_id TEXT, user_id TEXT, config_id TEXT, configuration TEXT, "
+            "device TEXT, metric REAL)"
+        )
+    return connection
+
+
+@lru_cache(maxsize=1000)
+def _device(user_agent: str) -> str:
+    return str(parse(user_agent))
+
+
+def _authorise(token: str, origin: str | None) -> bool:
+    return hmac.compare_digest(token, TOKEN) and origin == ORIGIN
+
+
+def _store(new: NewEvent, user_agent: str) -> StoredEvent:
+    event = StoredEvent(
+        **new.model_dump(exclude={"device"}),
+        device=new.device or _device(user_agent),
+        id=str(uuid.uuid4()),
+        created_at=datetime.now(timezone.utc),
+    )
+    values = event.model_dump(mode="json")
+    for name in ("event_metadata", "configuration"):
+        values[name] = _configuration.dump_json(values[name]).decode()
+    connection = _connection()
+    with connection:
+        connection.execute(
+            "INSERT INTO events VALUES (:id, :created_at, :event_type, :org_id, :session_id, :event_metadata, "
+            ":asset_id, :user_id, :config_id, :configuration, :device, :metric)",
+            values,
+        )
+    return event
+
+
+by_hand_asgi = FastAPI()
+
+
+@by_hand_asgi.post("/api/analytics/events")
+def create_with_fastapi(
+    event: NewEvent,
+    bearer_token: Annotated[str, Query()],
+    origin: Annotated[str | None, Header()] = None,
+    user_agent: Annotated[str, Header()] = "",
+) -> StoredEvent:
+    """A plain function: FastAPI runs it in its worker threads, because sqlite3 blocks."""
+    if not _authorise(bearer_token, origin):
+        raise HTTPException(401)
+    return _store(event, user_agent)
+
+
+by_hand_wsgi = Flask(__name__)
+
+
+@by_hand_wsgi.post("/api/analytics/events")
+def create_with_flask() -> tuple[bytes, int, dict[str, str]]:
+    """The same, in Flask."""
+    if not _authorise(request.args.get("bearer_token", ""), request.headers.get("Origin")):
+        abort(401)
+    try:
+        new = NewEvent.model_validate_json(request.get_data())
+    except ValidationError as error:
+        return error.json(include_input=False).encode(), 422, {"Content-Type": "application/json"}
+    event = _store(new, request.headers.get("User-Agent", ""))
+    return event.model_dump_json(by_alias=True).encode(), 200, {"Content-Type": "application/json"}

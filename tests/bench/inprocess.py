@@ -1,0 +1,86 @@
+"""What needs no server: the price of a request that is not ours, and of a table that has grown."""
+
+from __future__ import annotations
+
+import statistics
+import timeit
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tests.bench.apps import empty_asgi, empty_wsgi
+from tk_analytics_mw import Analytics, Event
+from tk_analytics_mw.identifiers import new_event_id
+from tk_analytics_mw.storage.sqlite import SqliteStorage
+
+CALLS = 20_000
+COMMIT = 64  # events: what 64 connections bring together
+COMMITS = 100
+
+
+def pass_through(rounds: int) -> dict[str, float]:
+    """Microseconds that a request for the host costs more with us in front, by protocol."""
+    analytics = Analytics()
+    scope = {"type": "http", "path": "/products/lounge-chair", "root_path": "", "method": "GET", "headers": []}
+    environ = {"PATH_INFO": "/products/lounge-chair", "SCRIPT_NAME": "", "REQUEST_METHOD": "GET"}
+
+    async def send(message: Any) -> None: ...
+
+    def asgi(app: Callable[..., Any]) -> Callable[[], None]:
+        def call() -> None:
+            with suppress(StopIteration):
+                app(scope, None, send).send(None)
+
+        return call
+
+    def wsgi(app: Callable[..., Any]) -> Callable[[], None]:
+        return lambda: app(environ, lambda status, headers: None)
+
+    pairs = {
+        "ASGI": (asgi(empty_asgi), asgi(analytics.asgi(empty_asgi))),
+        "WSGI": (wsgi(empty_wsgi), wsgi(analytics.wsgi(empty_wsgi))),
+    }
+    costs = {}
+    for name, (without, with_us) in pairs.items():
+        times: list[tuple[float, float]] = [
+            (timeit.timeit(without, number=CALLS), timeit.timeit(with_us, number=CALLS)) for _ in range(rounds)
+        ]
+        difference = statistics.median(later for _, later in times) - statistics.median(first for first, _ in times)
+        costs[name] = difference / CALLS * 1e6
+    return costs
+
+
+def growth(folder: Path, rows: int, rounds: int) -> tuple[float, float]:
+    """Events a second that one thread writes into an empty table, and into one with ``rows``."""
+    small = SqliteStorage(folder / "small.db")
+    large = SqliteStorage(folder / "large.db")
+    filler = SqliteStorage(folder / "large.db", durability="relaxed")
+    for _ in range(rows // 5_000):
+        filler.write(list(_events(5_000)))
+    filler.close()
+    rates: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for storage, found in zip((small, large), rates, strict=True):
+            batches = [list(_events(COMMIT)) for _ in range(COMMITS)]
+            seconds = timeit.timeit(lambda s=storage, b=batches: [s.write(batch) for batch in b], number=1)
+            found.append(COMMIT * COMMITS / seconds)
+    small.close()
+    large.close()
+    return statistics.median(rates[0]), statistics.median(rates[1])
+
+
+def _events(number: int) -> Iterator[Event]:
+    common = {
+        "event_type": "product cart-add",
+        "spelling": "product cart-add",
+        "org_id": "acme",
+        "asset_id": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+        "configuration": {"Fabric": "Blue", "Size": "L"},
+        "event_metadata": {"campaign": "spring"},
+        "device": "PC / Windows 10 / Firefox 140.0",
+        "created_at": datetime.now(timezone.utc),
+    }
+    for _ in range(number):
+        yield Event.model_construct(**common, id=new_event_id()[0], session_id=new_event_id()[0])
