@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -123,18 +124,22 @@ class Body:
 
 def send_response(response: Response, start_response: StartResponse) -> Iterable[bytes]:
     """Hand a response to the server."""
-    status = f"{response.status_code} {HTTPStatus(response.status_code).phrase}"
-    start_response(
-        status,
-        [
-            ("-".join(word.capitalize() for word in name.decode("latin-1").split("-")), value.decode("latin-1"))
-            for name, value in response.raw_headers
-        ],
-    )
+    headers = [(_header_name(name), value.decode("latin-1")) for name, value in response.raw_headers]
+    start_response(_status_line(response.status_code), headers)
     body = bytes(response.body)
     if response.background is None:
         return [body]
     return _ThenHooks(body, response.background)
+
+
+@lru_cache(maxsize=64)
+def _header_name(name: bytes) -> str:
+    return name.decode("latin-1").title()
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> str:
+    return f"{status} {HTTPStatus(status).phrase}"
 
 
 class _ThenHooks:
