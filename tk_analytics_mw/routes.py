@@ -98,7 +98,7 @@ def _check_head(request: Request, limit: int) -> None:
     if encoding is not None and encoding.lower() != "identity":
         raise Refused("Send the body without a Content-Encoding.", status=415, headers={"Accept-Encoding": "identity"})
     length = request.header(b"content-length")
-    if length is not None and length.isdigit() and int(length[:20]) > limit:
+    if length is not None and length.isascii() and length.isdigit() and int(length[:20]) > limit:
         raise too_large(limit)  # before the server asks for it
 
 

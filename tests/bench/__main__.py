@@ -44,7 +44,6 @@ LOADS = {**{name: (name, ONE) for name in SERVERS}, "ours_asgi_batch": ("ours_as
 
 def core(number: int) -> list[str]:
     """Server and load on a core each, where there are two and ``taskset``."""
-        return []
     taskset = shutil.which("taskset")
     return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
 
