@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, Final
 
 from tk_analytics_mw.events import Event
@@ -37,39 +38,26 @@ COLUMNS: Final = (
 )
 
 
-def row_of(event: Event) -> tuple[Any, ...]:
+_OBJECTS: Final = ("event_metadata", "configuration")
+_PLACES: Final = tuple(COLUMNS.index(name) for name in _OBJECTS)
+_CREATED_AT: Final = COLUMNS.index("created_at")
+_values = itemgetter(*COLUMNS)
+
+
+def row_of(event: Event) -> list[Any]:
     """The values of :data:`COLUMNS`: texts, numbers and ``None``; objects as JSON."""
-    # Written out: a loop over the names takes three times as long.
-    return (
-        event.id,
-        timestamp(event.created_at),
-        event.event_type,
-        event.spelling,
-        event.org_id,
-        event.session_id,
-        None if event.event_metadata is None else dump(event.event_metadata).decode(),
-        event.asset_id,
-        event.user_id,
-        event.config_id,
-        None if event.configuration is None else dump(event.configuration).decode(),
-        event.device,
-        event.device_type,
-        event.device_family,
-        event.system,
-        event.browser,
-        event.user_agent,
-        event.metric,
-        event.request_url,
-        event.request_origin,
-        event.referer,
-        event.idempotency_key,
-    )
+    row = [*_values(vars(event))]
+    row[_CREATED_AT] = timestamp(event.created_at)
+    for place in _PLACES:
+        if row[place] is not None:
+            row[place] = dump(row[place]).decode()
+    return row
 
 
 def event_of(row: Sequence[Any]) -> Event:
     """The event of a row, its values in the order of :data:`COLUMNS`."""
     values = dict(zip(COLUMNS, row, strict=True))
-    for name in ("event_metadata", "configuration"):
+    for name in _OBJECTS:
         if values[name] is not None:
             values[name] = json.loads(values[name])
     values["created_at"] = datetime.fromisoformat(values["created_at"].replace("Z", "+00:00"))

@@ -218,7 +218,7 @@ def _close_own(processes: dict[int, _Process]) -> None:
         process.connection.close()
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def _insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
     done = 0
     for size, statement in _INSERTS:
         while len(rows) - done >= size:
