@@ -41,7 +41,9 @@ class Analytics:
     """
 
     def __init__(self, **options: Unpack[Options]) -> None:
-        self._options: Mapping[str, Any] = dict(options)
+        # As they were understood: an iterator gives its items once, and a token in a dict would stay there in clear.
+        own = collect(options, None, os.environ)
+        self._options: Mapping[str, Any] = {name: getattr(own, name) for name in options}
         self.hooks = Hooks()
         self._own_parts = self.make_parts()
         self.find_parts: Callable[[], Parts] = lambda: self._own_parts

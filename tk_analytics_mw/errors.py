@@ -43,6 +43,9 @@ class InvalidEvent(AnalyticsError, ValueError):
         self.errors = list(errors)
         super().__init__("; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in self.errors))
 
+    def __reduce__(self) -> tuple[type[InvalidEvent], tuple[list[FieldError]]]:
+        return type(self), (self.errors,)
+
     @classmethod
     def at(cls, *loc: str | int, msg: str, type: str = "value_error") -> InvalidEvent:
         """Build the error for one place, ``InvalidEvent.at("body", "orgId", msg="...")``."""

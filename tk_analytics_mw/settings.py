@@ -112,7 +112,10 @@ class Settings(BaseModel):
     max_batch_events: int = Field(500, gt=0, description="Events in a batch.")
     queue_limit: int = Field(10_000, gt=0, description="Events that may wait for a commit; more get 503 at once.")
     commit_timeout: float = Field(
-        5.0, gt=0, description="Seconds an event may wait for its turn, and its commit for the database, before 503."
+        5.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds an event may wait for its turn, and its commit for the database, before 503.",
     )
     allow_private_token_in_query: bool = Field(
         False, description="Accept a private token as `bearer_token`. Access logs will hold it."

@@ -8,12 +8,14 @@ so that one ``send(None)`` runs it to its end in the calling thread (:func:`run_
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import inspect
 import os
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeVar
 
@@ -152,10 +154,15 @@ async def _on_asyncio(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 _loops: dict[int, asyncio.AbstractEventLoop] = {}
 _loops_lock = threading.Lock()
+_thread = threading.local()  # whether it is one that runs async hooks
 
 
 def run_on_loop_thread(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run an async function on this process's loop thread and wait for its result."""
+    if getattr(_thread, "ours", False):
+        # An async hook records an event, which has an async hook: the loop cannot wait for itself.
+        with ThreadPoolExecutor(1, initializer=_mark_thread) as further:
+            return further.submit(contextvars.copy_context().run, asyncio.run, function()).result()
     # Keyed by process: a thread does not survive a fork.
     loop = _loops.get(os.getpid()) or _start_loop()
     return asyncio.run_coroutine_threadsafe(function(), loop).result()
@@ -166,9 +173,18 @@ def _start_loop() -> asyncio.AbstractEventLoop:
         loop = _loops.get(os.getpid())
         if loop is None:
             loop = asyncio.new_event_loop()
-            threading.Thread(target=loop.run_forever, name="tk-analytics-async-hooks", daemon=True).start()
+            threading.Thread(target=_run, args=(loop,), name="tk-analytics-async-hooks", daemon=True).start()
             _loops[os.getpid()] = loop
     return loop
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    _mark_thread()
+    loop.run_forever()
+
+
+def _mark_thread() -> None:
+    _thread.ours = True
 
 
 def _after_fork_in_child() -> None:

@@ -101,6 +101,8 @@ class Domains:
         if isinstance(rules, str):
             raise ConfigurationError(f"domains is a list of domains: write [{rules!r}]")
         self.rules = tuple(rules)
+        if not all(isinstance(rule, str) for rule in self.rules):
+            raise ConfigurationError("domains is a list of texts such as 'shop.example.com'")
         parsed = [_parse_rule(rule) for rule in self.rules]
 
         def allows(text: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Final
@@ -21,6 +22,9 @@ MAX_TOKEN: Final = 512
 """Characters; longer ones are nobody's, and not worth hashing."""
 
 
+_TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
+
+
 def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
@@ -32,12 +36,14 @@ class _Token:
 
     def __init__(self, token: str, principal: Principal, name: str | None, expires_at: datetime | None) -> None:
         label = type(self).__name__
-        if not isinstance(token, str) or not token.strip() or len(token) > MAX_TOKEN:
-            raise ConfigurationError(f"{label}: the token is a text of 1 to {MAX_TOKEN} characters")
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            raise ConfigurationError(
+                f"{label}: the token is a text of 1 to {MAX_TOKEN} visible ASCII characters, no blanks or line ends"
+            )
         if not isinstance(principal.org_id, str) or not principal.org_id.strip():
             raise ConfigurationError(f"{label}: org_id is the ID of an organisation")
-        if expires_at is not None and expires_at.tzinfo is None:
-            raise ConfigurationError(f"{label}: expires_at needs a time zone, such as timezone.utc")
+        if expires_at is not None and (not isinstance(expires_at, datetime) or expires_at.tzinfo is None):
+            raise ConfigurationError(f"{label}: expires_at is a datetime with a time zone, such as timezone.utc")
         self.digest = _digest(token)
         self.expires_at = expires_at
         self.principal = Principal(
@@ -115,7 +121,11 @@ class TokenAuthenticator:
     """
 
     def __init__(self, tokens: Iterable[PublicToken | PrivateToken], *, allow_private_in_query: bool = False) -> None:
-        self._tokens = {token.digest: token for token in tokens}
+        self._tokens: dict[bytes, PublicToken | PrivateToken] = {}
+        for token in tokens:
+            other = self._tokens.setdefault(token.digest, token)
+            if other.principal != token.principal:
+                raise ConfigurationError(f"tokens: {other!r} and {token!r} are one token: only one of them could count")
         self._allow_private_in_query = allow_private_in_query
 
     def authenticate(self, request: Request) -> Principal | None:

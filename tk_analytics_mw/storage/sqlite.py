@@ -20,8 +20,8 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
@@ -30,6 +30,11 @@ from typing import Any, Final, Literal
 from tk_analytics_mw.errors import ConfigurationError, StorageUnavailable
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
+
+try:
+    import fcntl
+except ImportError:  # Windows, where an open file cannot be moved away
+    fcntl = None  # type: ignore[assignment]
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -118,18 +123,24 @@ class SqliteStorage:
         return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
 
     def _connection(self, process: _Process) -> sqlite3.Connection:
-        if process.connection is not None and process.file == self._file():
+        if process.connection is not None and process.file == _identity(self.path):
             return process.connection
-        # Not open yet; or somebody has moved the file away, and we would write where nobody can read.
-        self._give_up(process)
-        return self._open(process)
+        with _one_at_a_time(self.path.parent):
+            if process.connection is not None:
+                self._leave_behind(process)
+            return self._open(process)
 
-    def _file(self) -> tuple[int, int] | None:
-        try:
-            found = self.path.stat()  # stat is safe, other than opening it
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def _leave_behind(self, process: _Process) -> None:
+        """Let go of a file that has been moved, removed or replaced, so that nothing of it gets into the one that
+        is now in its place."""
+        logger.warning("%s is another file than before: going on with what is there now", self.path)
+        with suppress(sqlite3.Error):
+            # SQLite itself would not do it any more: what is in the log belongs to the file that has gone.
+            process.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+        self._give_up(process)
+        for path, identity in process.beside.items():
+            if identity is not None and _identity(path) == identity:
+                path.unlink()
 
     def _first(self, connection: sqlite3.Connection, event: Event) -> Event:
         row = connection.execute(_SELECT_BY_KEY, (event.org_id, event.idempotency_key)).fetchone()
@@ -151,6 +162,8 @@ class SqliteStorage:
         with suppress(FileExistsError):
             # Before SQLite does it, with 0644. EXCL: a file that was not there has no locks to lose.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            for path in map(self._beside, ("-wal", "-shm")):
+                path.unlink(missing_ok=True)  # a log without its file: SQLite would take it for the new one's
         connection = sqlite3.connect(
             self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
         )
@@ -160,8 +173,12 @@ class SqliteStorage:
         connection.execute("BEGIN IMMEDIATE")
         migrate(connection)
         connection.execute("COMMIT")
-        process.file = self._file()
+        process.file = _identity(self.path)
+        process.beside = {path: _identity(path) for path in map(self._beside, ("-wal", "-shm"))}
         return connection
+
+    def _beside(self, suffix: str) -> Path:
+        return self.path.with_name(self.path.name + suffix)
 
     def _use_wal(self, connection: sqlite3.Connection) -> None:
         # The one statement that does not honour the busy timeout when several processes start together.
@@ -210,6 +227,29 @@ class _Process:
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
         self.file: tuple[int, int] | None = None  # device and inode of what the connection has open
+        self.beside: dict[Path, tuple[int, int] | None] = {}  # those of its log
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()  # stat is safe, other than opening it
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """Keep the other processes that open a database in ``directory`` waiting."""
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _close_own(processes: dict[int, _Process]) -> None:

@@ -37,6 +37,8 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
                 )
             return build(rest, durability, commit_timeout)
         setting = load_object(setting, "storage")
+    if isinstance(setting, type):
+        raise ConfigurationError(f"storage: write {setting.__name__}(…), an object and not the class")
     for name in ("write", "close"):
         if not callable(getattr(setting, name, None)):
             raise ConfigurationError(f"storage: a {type(setting).__name__} has no method {name}()")

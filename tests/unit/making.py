@@ -1,0 +1,45 @@
+"""What the tests of this folder make: events, and scripts that run in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from tk_analytics_mw.events import Event, build_event
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def an_event(id_: str = "e-1", **fields: Any) -> Event:
+    """A stored event."""
+    values: dict[str, Any] = {
+        "id": id_,
+        "created_at": datetime(2026, 11, 23, 12, 0, 0, 1000, tzinfo=timezone.utc),
+        "event_type": "product ordered",
+        "spelling": "product ordered",
+        "org_id": "acme",
+        "session_id": "s-1",
+        **fields,
+    }
+    return build_event(values)
+
+
+def run_script(script: str, *options: str, cwd: Path | None = None) -> str:
+    """Run a script with this interpreter and give what it printed. It has to end well, within 20 seconds."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TK_ANALYTICS_")}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *options, "-c", textwrap.dedent(script)],
+        cwd=cwd or ROOT,
+        env={**clean, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
