@@ -44,7 +44,7 @@ matrix:
 	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group test
-	.venv-matrix/bin/python -m pytest tests/contract tests/hosts_only -q
+	.venv-matrix/bin/python -m pytest tests/contract tests/hosts_only tests/unit tests/examples -q
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m tests.bench

@@ -114,7 +114,7 @@ class Settings(BaseModel):
     commit_timeout: float = Field(
         5.0,
         gt=0,
-        allow_inf_nan=False,
+        le=3600,
         description="Seconds an event may wait for its turn, and its commit for the database, before 503.",
     )
     allow_private_token_in_query: bool = Field(
@@ -180,7 +180,7 @@ def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, enviro
         settings = Settings.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(_explain(error, spelled)) from None
-    _check(settings)
+    _check(settings, spelled)
     return settings
 
 
@@ -192,13 +192,13 @@ def _explain(error: ValidationError, spelled: Mapping[str, str]) -> str:
     return "; ".join(lines)
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for value in settings.event_types:
         if not value.strip() or len(value) > 100:
-            raise ConfigurationError("event_types: an event type is a text of 1 to 100 characters")
+            raise ConfigurationError(f"{spelled['event_types']}: an event type is a text of 1 to 100 characters")
     types = EventTypes(settings.event_types)
     for value in settings.private_only:
         try:
             types.require(value)
         except ConfigurationError as error:
-            raise ConfigurationError(f"private_only: {error}") from None
+            raise ConfigurationError(f"{spelled['private_only']}: {error}") from None

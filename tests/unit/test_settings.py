@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import secrets
+import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tk_analytics_mw import Analytics, ConfigurationError, PrivateToken, PublicToken
+from tk_analytics_mw import Analytics, ConfigurationError, PrivateToken, PublicToken, Request
 from tk_analytics_mw.settings import Options, Settings, collect
 
 TOKENS = [
@@ -256,6 +257,22 @@ def test_tokens_are_kept_in_no_attribute_and_shown_by_no_repr(secret: str, tmp_p
             assert text not in repr(thing) + str(thing) + format(thing)
     for text in (secret, other):
         assert text not in parts.settings.model_dump_json(exclude={"tokens"}) + str(parts.settings.model_dump())
+
+
+def test_tokens_that_were_sent_are_remembered_nowhere(secret: str, tmp_path: Path) -> None:
+    """Caches keep what was asked for: none of them may be asked with a token."""
+    analytics = Analytics(tokens=[PrivateToken(secret, org_id="acme")], storage=f"sqlite:///{tmp_path}/analytics.db")
+    tokens = analytics.find_parts().tokens
+    for text in (secret, "unknown-" + secret):
+        headers = [(b"authorization", f"Bearer {text}".encode())]
+        request = Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": headers})
+        assert (tokens.authenticate(request) is not None) is (text == secret)
+    del request, headers
+    ours = [module for name, module in sys.modules.items() if name.startswith("tk_analytics_mw.")]
+    assert len(ours) > 10
+    for module in ours:
+        for name, value in vars(module).items():
+            assert name.startswith("__") or not holds(value, secret), f"{module.__name__}.{name}"
 
 
 def test_tokens_from_the_environment_are_not_kept_either(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:

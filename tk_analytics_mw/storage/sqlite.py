@@ -136,7 +136,7 @@ class SqliteStorage:
         logger.warning("%s is another file than before: going on with what is there now", self.path)
         with suppress(sqlite3.Error):
             # SQLite itself would not do it any more: what is in the log belongs to the file that has gone.
-            process.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            process.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # type: ignore[union-attr]
         self._give_up(process)
         for path, identity in process.beside.items():
             if identity is not None and _identity(path) == identity:

@@ -474,7 +474,6 @@ WAL_RESET = """
 def test_of_sqlites_wal_reset_bug_each_process_warns_once_where_it_is(
     tmp_path: Path, version: tuple[int, int, int], warned: bool
 ) -> None:
-    """It also stores 70 rows at once with each of them: SQLite before 3.32 takes fewer values a statement."""
     *warnings, count = run_script(WAL_RESET.format(version=version), cwd=tmp_path).splitlines()
     assert count == "140"
     assert len(warnings) == warned
