@@ -6,6 +6,7 @@ import inspect
 import types
 from pathlib import Path
 
+import grimp
 import pytest
 
 import tk_analytics_mw
@@ -79,7 +80,6 @@ def test_every_module_can_be_read_at_once(file: Path) -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    grimp = pytest.importorskip("grimp")
     graph = grimp.build_graph("tk_analytics_mw", exclude_type_checking_imports=True, cache_dir=None)
     assert len(graph.modules) == len(MODULES)
     assert graph.find_shortest_chain("tk_analytics_mw.analytics", "tk_analytics_mw.errors"), "there is a graph"

@@ -357,6 +357,8 @@ def test_a_waiting_thread_that_is_interrupted_leaves_and_nobody_waits_for_it(
         assert waiting(commits) == 1
         requests["x1"] = face.send("x1", "x2", "x3")  # with "c" four: it has given its room back
     storage.let_all()
+    for request in requests.values():
+        request.result(PATIENCE)  # the queue has room again
     requests["last"] = face.send("last")
     acknowledged = [id_ for request in requests.values() for id_ in ids_of(request)]
     assert {*requests} <= {*acknowledged}
