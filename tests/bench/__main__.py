@@ -26,6 +26,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 START, END = "<!-- bench -->\n", "<!-- /bench -->"
 CONNECTIONS = 64
+BATCH_CONNECTIONS = 8
+"""Who sends batches sends few at once: an import, a page that closes."""
 WARM_UP = 4.0
 """Seconds. While SQLite's write-ahead log grows to its size, each commit waits for the file system as well."""
 
@@ -39,11 +41,16 @@ SERVERS = {
     )
     for name in names
 }
-LOADS = {**{name: (name, ONE) for name in SERVERS}, "ours_asgi_batch": ("ours_asgi", MANY)}
+LOADS = {
+    **{name: (name, ONE, CONNECTIONS) for name in SERVERS},
+    "ours_asgi_batch": ("ours_asgi", MANY, BATCH_CONNECTIONS),
+}
 
 
 def core(number: int) -> list[str]:
     """Server and load on a core each, where there are two and ``taskset``."""
+    if os.environ.get("NOPIN"):
+        return []
     taskset = shutil.which("taskset")
     return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
 
@@ -66,9 +73,9 @@ def throughput(rounds: int, seconds: float) -> dict[str, float]:
         }
 
         def measure(name: str, duration: float) -> float:
-            server, request = LOADS[name]
+            server, request, connections = LOADS[name]
             return load.requests_per_second(
-                addresses[server], request, connections=CONNECTIONS, seconds=duration, core=core(1)
+                addresses[server], request, connections=connections, seconds=duration, core=core(1)
             )
 
         for name in LOADS:
