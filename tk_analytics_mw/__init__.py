@@ -16,31 +16,43 @@ if TYPE_CHECKING:
     from tk_analytics_mw.errors import (
         AnalyticsError,
         ConfigurationError,
+        Discard,
+        Drop,
         InvalidEvent,
         Refused,
         Reject,
+        Retry,
         StorageUnavailable,
+        SwitchOff,
     )
     from tk_analytics_mw.events import Event, EventType
     from tk_analytics_mw.messages import Request
     from tk_analytics_mw.storage.base import Storage
+    from tk_analytics_mw.storage.outbox import Delivery, DurableStorage, Outbox
 
 _HOME = {
     "Analytics": "analytics",
     "AnalyticsError": "errors",
     "Authenticator": "auth.base",
     "ConfigurationError": "errors",
+    "Delivery": "storage.outbox",
+    "Discard": "errors",
+    "Drop": "errors",
+    "DurableStorage": "storage.outbox",
     "Event": "events",
     "EventType": "events",
     "InvalidEvent": "errors",
+    "Outbox": "storage.outbox",
     "Principal": "auth.base",
     "PrivateToken": "auth.tokens",
     "PublicToken": "auth.tokens",
     "Refused": "errors",
     "Reject": "errors",
     "Request": "messages",
+    "Retry": "errors",
     "Storage": "storage.base",
     "StorageUnavailable": "errors",
+    "SwitchOff": "errors",
 }
 
 __version__ = "0.1.0"
@@ -50,17 +62,24 @@ __all__ = [
     "AnalyticsError",
     "Authenticator",
     "ConfigurationError",
+    "Delivery",
+    "Discard",
+    "Drop",
+    "DurableStorage",
     "Event",
     "EventType",
     "InvalidEvent",
+    "Outbox",
     "Principal",
     "PrivateToken",
     "PublicToken",
     "Refused",
     "Reject",
     "Request",
+    "Retry",
     "Storage",
     "StorageUnavailable",
+    "SwitchOff",
     "__version__",
 ]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import Unpack
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
-from tk_analytics_mw.hooks import Function, Hooks, When
+from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, When
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
+from tk_analytics_mw.storage.outbox import DurableStorage, Outbox
 from tk_analytics_mw.waiting import Around, run_blocking
 
 if TYPE_CHECKING:
@@ -73,26 +76,82 @@ class Analytics:
 
     # Hooks
 
-    def on(self, *event_types: str | EventType, when: When = "after") -> Callable[[Function], Function]:
+    def on(
+        self,
+        *event_types: str | EventType,
+        when: When = "after",
+        durable: bool = False,
+        name: str | None = None,
+        **options: Unpack[DurableOptions],
+    ) -> Callable[[Function], Function]:
         """Decorate a function that is called with each stored event of these types, or with every event.
 
         Args:
             event_types: in any spelling of the contract, or your own. None for all.
             when: ``"after"`` the answer has been sent, or ``"inline"``: before it, once the event is durable.
                 Neither changes the answer, whatever it raises; an inline one delays it.
+            durable: call it at least once, whatever happens, with ``(event, delivery)``: a deliverer does,
+                ``tk-analytics deliver`` or the setting ``deliver_in_process``.
+            name: of a durable function: unique, and the same for ever, for its deliveries are kept under it.
+            options: of a durable function, see :class:`~tk_analytics_mw.hooks.DurableOptions`.
 
         Raises:
-            ConfigurationError: there is no such event type.
+            ConfigurationError: there is no such event type; or a durable function has no name of its own, takes
+                other arguments, or its storage keeps no deliveries.
         """
+        if durable:
+            if when != "after":
+                raise ConfigurationError("a durable hook runs in a deliverer: leave when= out")
+            return self.hooks.on_durably(event_types, name, **options)
+        if name is not None or options:
+            raise ConfigurationError("name and its further options belong to a durable hook: add durable=True")
         return self.hooks.on(event_types, when)
 
     def before_store(self, function: Function) -> Function:
         """Decorate a function that sees each event before it is stored.
 
-        It may return another event, made with :meth:`Event.replace` or :meth:`Event.with_metadata`, or raise
-        :class:`~tk_analytics_mw.Reject`.
+        It may return another event, made with :meth:`Event.replace` or :meth:`Event.with_metadata`, raise
+        :class:`~tk_analytics_mw.Reject` (the client gets 422), or :class:`~tk_analytics_mw.Drop` (the client gets
+        200, and nothing is stored). If it takes two arguments the second is the
+        :class:`~tk_analytics_mw.Request`, or ``None`` for an event of host code.
         """
         return self.hooks.before_store(function)
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        """How many events were dropped in this process, by reason."""
+        return dict(self.hooks.dropped)
+
+    # Durable hooks
+
+    @property
+    def outbox(self) -> Outbox:
+        """The deliveries of durable hooks: ``outbox.counts()`` by name, and what there is to look at and replay.
+
+        Raises:
+            ConfigurationError: the storage keeps none.
+        """
+        storage = self.find_parts().storage
+        if not isinstance(storage, DurableStorage):
+            raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
+        return storage.outbox
+
+    def deliver(self, stop: threading.Event | None = None, *, once: bool = False) -> None:
+        """Call the durable hooks for what is due, in this thread and others, until ``stop`` is set.
+
+        What ``tk-analytics deliver`` does, for a process of your own.
+
+        Args:
+            stop: set it to end, in another thread or a signal handler.
+            once: return when nothing is due any more.
+
+        Raises:
+            ConfigurationError: the storage keeps no deliveries.
+        """
+        deliverer = self.find_parts().deliverer
+        if deliverer is None:
+            raise ConfigurationError("the storage has no outbox: there are no deliveries")
+        deliverer.run(stop or threading.Event(), once=once)
 
     # Events of the host's own
 

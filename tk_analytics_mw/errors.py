@@ -4,8 +4,13 @@
     ├── ConfigurationError      a setting is unknown or invalid; raised at start-up
     ├── InvalidEvent            422: an event, or a part of the request, does not hold what it must
     ├── Reject                  422: raised by host code in a ``before_store`` function
+    ├── Drop                    200: raised by host code there; nothing is stored
     ├── Refused                 401, 403, 411, 413, 415, ...: the request may not do this
-    └── StorageUnavailable      503: nothing was acknowledged, the client may send again
+    ├── StorageUnavailable      503: nothing was acknowledged, the client may send again
+    ├── ReadTooLong             503: a question that takes too long to answer
+    ├── Retry                   raised by a durable hook: not now, again later
+    ├── Discard                 raised by a durable hook: not this delivery, ever
+    └── SwitchOff               raised by a durable hook: no further delivery
 
 No text here ever holds a token or a value that a client sent.
 """
@@ -64,6 +69,20 @@ class Reject(AnalyticsError):
         super().__init__(reason)
 
 
+class Drop(AnalyticsError):
+    """Raise this in a ``before_store`` function to take no note of an event: the client gets 200, as if it were stored.
+
+    For consent, sampling and bots: what asks for no answer other than yes.
+
+    Args:
+        reason: it is counted under, see :attr:`Analytics.dropped <tk_analytics_mw.Analytics.dropped>`.
+    """
+
+    def __init__(self, reason: str = "dropped by the host application") -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
 class Refused(AnalyticsError):
     """The request is refused with ``status``; ``detail`` tells the client why and what to do.
 
@@ -94,3 +113,49 @@ class StorageUnavailable(AnalyticsError):
     def __init__(self, reason: str, *, retry_after: int = 1) -> None:
         self.retry_after = retry_after
         super().__init__(reason)
+
+
+class ReadTooLong(AnalyticsError):
+    """A question was given up because its answer took too long.
+
+    Args:
+        seconds: it was given.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        super().__init__(seconds)
+
+    def __str__(self) -> str:
+        return f"the answer takes more than {self.seconds:g} s: ask for less, a shorter time say"
+
+
+class Retry(AnalyticsError):
+    """Raise this in a durable hook to have the delivery tried again. It counts as an attempt.
+
+    Args:
+        after: seconds from now; the usual delay if it is not given.
+        why: kept with the delivery.
+    """
+
+    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None) -> None:
+        self.after = after
+        super().__init__(why)
+
+
+class Discard(AnalyticsError):
+    """Raise this in a durable hook to have the delivery never tried again.
+
+    Args:
+        why: kept with the delivery.
+    """
+
+
+class SwitchOff(AnalyticsError):
+    """Raise this in a durable hook to have its whole subscription switched off, until somebody switches it on again.
+
+    What waits goes on waiting, this delivery included; what is stored meanwhile is added to it.
+
+    Args:
+        why: kept with the subscription, and logged.
+    """

@@ -50,3 +50,14 @@ def _moment(milliseconds: int) -> datetime:
 def timestamp(moment: datetime) -> str:
     """ISO 8601 in UTC with milliseconds and ``Z``, as the contract spells ``createdAt``."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def time_of(event_id: str) -> datetime:
+    """The moment that an id stands for."""
+    return _moment(int(event_id.replace("-", "")[:12], 16))
+
+
+def first_event_id(moment: datetime) -> str:
+    """The smallest id that an event of this moment can have: what is compared with ids to compare times."""
+    digits = f"{int(moment.timestamp() * 1000):012x}"
+    return f"{digits[:8]}-{digits[8:]}-7000-8000-000000000000"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tk_analytics_mw.access import check_organisation, organisation_in_query
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.device import Device, device_of
-from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused
+from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
@@ -123,8 +123,10 @@ def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[st
     return [FieldError(loc=[*loc, "eventType"], msg=f"is not an event type; known are {known}", type="enum")]
 
 
-async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[Sequence[Event | Exception], Calls]:
-    """Have events seen by ``before_store``, stored, and seen by the *inline* hooks.
+async def keep(
+    events: Sequence[Event], parts: Parts, waits: Waits, request: Request | None = None
+) -> tuple[Sequence[Event | Exception], Calls]:
+    """Have events seen by ``before_store``, stored, and seen by the *inline* hooks. A dropped one passes for stored.
 
     Returns:
         The outcome of each, in order, and the calls of *after* hooks that are due once the answer is out.
@@ -135,19 +137,26 @@ async def keep(events: Sequence[Event], parts: Parts, waits: Waits) -> tuple[Seq
     if not parts.hooks:
         return await waits.commit(parts.commits, events), ()
     outcomes: list[Event | Exception] = list(events)
+    prepared: dict[int, Event] = dict(enumerate(events))
     if parts.hooks.prepares:
         for number, event in enumerate(events):
             try:
-                outcomes[number] = await parts.hooks.prepare(event, waits)
+                prepared[number] = await parts.hooks.prepare(event, request, waits)
+            except Drop:
+                del prepared[number]
             except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
+                del prepared[number]
                 outcomes[number] = error
-    prepared = [event for event in outcomes if isinstance(event, Event)]
     if prepared:
-        stored = iter(await waits.commit(parts.commits, prepared))
-        outcomes = [next(stored) if isinstance(outcome, Event) else outcome for outcome in outcomes]
+        stored = await waits.commit(parts.commits, list(prepared.values()))
+        for number, outcome in zip(prepared, stored, strict=True):
+            outcomes[number] = outcome
     # A repeated event comes back as the first one was stored; its hooks have been called then.
-    ids = {event.id for event in prepared}
-    new = [outcome for outcome in outcomes if isinstance(outcome, Event) and outcome.id in ids]
+    new = [
+        outcome
+        for number, event in prepared.items()
+        if isinstance(outcome := outcomes[number], Event) and outcome.id == event.id
+    ]
     await parts.hooks.run(parts.hooks.wanted("inline", new), waits)
     return outcomes, parts.hooks.wanted("after", new)
 

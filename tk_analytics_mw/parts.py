@@ -10,12 +10,15 @@ from typing import Any
 from tk_analytics_mw.auth.origins import Domains
 from tk_analytics_mw.auth.tokens import TokenAuthenticator
 from tk_analytics_mw.commit import GroupCommit
+from tk_analytics_mw.deliver_in_process import DeliveringStorage
+from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 from tk_analytics_mw.hooks import Hooks
 from tk_analytics_mw.plugins import load_object
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
+from tk_analytics_mw.storage.outbox import DurableStorage
 from tk_analytics_mw.storage.urls import storage_from
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
 
@@ -38,6 +41,8 @@ class Parts:
     hooks: Hooks
     storage: Storage
     commits: GroupCommit
+    deliverer: Deliverer | None
+    """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
     awaiting: Awaiting
     blocking: Blocking
 
@@ -57,8 +62,13 @@ def build_parts(
         ConfigurationError: a setting names something that is not there.
     """
     types = EventTypes(settings.event_types)
-    hooks.use_types(types)
     storage = storage_from(settings.storage, durability=settings.durability, commit_timeout=settings.commit_timeout)
+    hooks.use(types, storage)
+    blocking = Blocking(around, run_async)
+    deliverer = None
+    if isinstance(storage, DurableStorage):
+        deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
+    written_to = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
     return Parts(
         settings=settings,
         event_types=types,
@@ -69,9 +79,10 @@ def build_parts(
         token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
         hooks=hooks,
         storage=storage,
-        commits=GroupCommit(storage, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        commits=GroupCommit(written_to, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        deliverer=deliverer,
         awaiting=Awaiting(around),
-        blocking=Blocking(around, run_async),
+        blocking=blocking,
     )
 
 

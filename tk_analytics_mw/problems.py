@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused, Reject, StorageUnavailable
+from tk_analytics_mw.errors import FieldError, InvalidEvent, ReadTooLong, Refused, Reject, StorageUnavailable
 from tk_analytics_mw.messages import MAX_ERRORS, problem_response
 
 logger: Final = logging.getLogger("tk_analytics_mw")
@@ -52,6 +52,8 @@ def problem_from(error: Exception) -> Problem:
                 "Events cannot be stored now; nothing was acknowledged. Send the same request again.",
                 headers={"Retry-After": str(error.retry_after)},
             )
+        case ReadTooLong():
+            return Problem(503, f"The answer takes more than {error.seconds:g} s: ask for a shorter time, or for less.")
         case _:
             logger.error("the request failed", exc_info=error)
             return Problem(500, "The server failed to handle the request; its log says why.")

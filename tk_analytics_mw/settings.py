@@ -122,6 +122,16 @@ class Settings(BaseModel):
     )
     org_from_token: bool = Field(False, description="Fill a missing `orgId` with the token's organisation.")
     store_user_agent: bool = Field(False, description="Keep the User-Agent as it came, beside what was read from it.")
+    respect_gpc: Literal["ignore", "anonymise", "drop"] = Field(
+        "anonymise", description="What `Sec-GPC: 1` does: nothing, removes the `userId`, or drops the event."
+    )
+    drop_bots: bool = Field(False, description="Answer bots with 200 and store nothing. Else they are stored, marked.")
+    deliver_in_process: bool = Field(
+        False, description="Call durable hooks in a thread of each process that stores events: for small sites."
+    )
+    keep_deliveries_days: float = Field(
+        7.0, ge=0, le=36_500, description="How long settled deliveries can be looked at and replayed; dead ones stay."
+    )
 
 
 class Options(TypedDict, total=False):
@@ -144,6 +154,10 @@ class Options(TypedDict, total=False):
     allow_private_token_in_query: bool
     org_from_token: bool
     store_user_agent: bool
+    respect_gpc: Literal["ignore", "anonymise", "drop"]
+    drop_bots: bool
+    deliver_in_process: bool
+    keep_deliveries_days: float
 
 
 def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:

@@ -17,6 +17,11 @@ SAMPLES: list[errors.AnalyticsError] = [
     errors.Reject("no bots"),
     errors.Refused("no", status=405, headers={"Allow": "POST"}),
     errors.StorageUnavailable("locked", retry_after=7),
+    errors.Drop("no consent"),
+    errors.ReadTooLong(5.0),
+    errors.Retry("the printer is out of paper", after=60),
+    errors.Discard("sold out"),
+    errors.SwitchOff("410"),
 ]
 
 

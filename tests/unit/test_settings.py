@@ -45,6 +45,10 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "allow_private_token_in_query": (True, "true", True),
     "org_from_token": (True, "1", True),
     "store_user_agent": (True, "yes", True),
+    "respect_gpc": ("drop", "drop", "drop"),
+    "drop_bots": (True, "1", True),
+    "deliver_in_process": (True, "true", True),
+    "keep_deliveries_days": (30, "30", 30.0),
 }
 every_setting = pytest.mark.parametrize("name", Settings.model_fields)
 

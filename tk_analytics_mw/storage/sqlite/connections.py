@@ -1,4 +1,4 @@
-"""Events in one SQLite file: the default, good for all the processes of one machine.
+"""The way to the SQLite file: connections, transactions, forks, and files that are exchanged under way.
 
 Rules of this file, each paid for by somebody's data:
 
@@ -20,112 +20,122 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final
 
-from tk_analytics_mw.errors import ConfigurationError, StorageUnavailable
-from tk_analytics_mw.events import Event
-from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
-
-try:
-    import fcntl
-except ImportError:  # Windows, where an open file cannot be moved away
-    fcntl = None  # type: ignore[assignment]
+from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
+from tk_analytics_mw.storage.sqlite.files import identity_of, one_at_a_time, warn_of_wal_reset_bug
+from tk_analytics_mw.storage.sqlite.readers import Readers
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
-
-Durability = Literal["full", "relaxed"]
 
 BUSY_TIMEOUT: Final = 5.0
 """Seconds to wait for another process's transaction. Four processes writing as fast as they can made
 one wait for 1.6 s at the worst."""
 
-_NAMES: Final = ", ".join(COLUMNS)
-_ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
+READ_SECONDS: Final = 5.0
+"""How long a read may take. 50,000 events written meanwhile make a write-ahead log of 22 MB."""
 
-# Rows a statement, largest first. One statement of 32 rows takes two thirds of the time of 32 statements,
-# and gives up the interpreter's lock once instead of 32 times: under ASGI the event loop competes for it.
-# SQLite before 3.32 allows 999 values a statement, later ones 32,766.
-_MOST_ROWS: Final = 256 if sqlite3.sqlite_version_info >= (3, 32) else 32
-_INSERTS: Final = tuple(
-    (rows, f"INSERT INTO events ({_NAMES}) VALUES {', '.join([_ROW] * rows)} ON CONFLICT DO NOTHING")  # noqa: S608
-    for rows in (256, 128, 64, 32, 16, 8, 4, 2, 1)
-    if rows <= _MOST_ROWS
-)
-_SELECT_BY_KEY: Final = f"SELECT {_NAMES} FROM events WHERE org_id = ? AND idempotency_key = ?"  # noqa: S608
-
-# The write-ahead log could be reset while another connection still wrote to it: two connections writing
-# or checkpointing at the same moment could corrupt the file.
-_WAL_RESET_BUG: Final = ((3, 7, 0), (3, 51, 3))
+STEPS: Final = 20_000
+"""Of SQLite's virtual machine between two looks at the clock, some 0.2 ms."""
 
 
-class SqliteStorage:
-    """Keeps events in the table ``events`` of an SQLite file, created on first use with mode 0600.
+class Connections:
+    """The connections of each process to an SQLite file, opened on first use: one that writes, and those that read.
 
     Args:
         path: of the file. A relative one counts from the working directory of now.
-        durability: ``"full"``: what is acknowledged survives a crash and a power cut. ``"relaxed"``: it
-            survives a crash of the process; a power cut may take the last seconds.
+        synchronous: SQLite's own word: ``FULL`` or ``NORMAL``.
         busy_timeout: seconds to wait for other processes before :class:`StorageUnavailable`.
 
     Raises:
         ConfigurationError: there is no directory for the file.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, durability: Durability = "full", busy_timeout: float = BUSY_TIMEOUT
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, synchronous: str, busy_timeout: float) -> None:
         self.path = Path(path).expanduser().absolute()
         if not self.path.parent.is_dir():
             raise ConfigurationError(f"storage: there is no directory {self.path.parent} to put {self.path.name} into")
-        if durability not in ("full", "relaxed"):
-            raise ConfigurationError(f"durability is 'full' or 'relaxed', not {durability!r}")
-        self._synchronous = "FULL" if durability == "full" else "NORMAL"
+        self._synchronous = synchronous
         self._busy_timeout = busy_timeout
         # By process. Should one be forked behind Python's back, the parent's connection stays here in the child,
         # untouched: to close it would be to use it.
         self._processes: dict[int, _Process] = {}
-        _storages.add(self)
+        _known.add(self)
         # Without this a host's tests would end with a warning of an unclosed database.
         weakref.finalize(self, _close_own, self._processes)
 
-    def write(self, events: Sequence[Event]) -> Sequence[Event] | None:
-        """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`."""
-        rows = [row_of(event) for event in events]
-        keyed = [number for number, event in enumerate(events) if event.idempotency_key is not None]
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A writing transaction. What is done in it is durable when the block is left, or undone if it raises.
+
+        Raises:
+            StorageUnavailable: the file is locked, full, away, or no database.
+        """
         process = self._process()
         with process.lock:
             try:
                 connection = self._connection(process)
                 connection.execute("BEGIN IMMEDIATE")
-                _insert(connection, rows)
-                first = {number: self._first(connection, events[number]) for number in keyed}
+                yield connection
                 connection.execute("COMMIT")
             except BaseException as error:
                 self._give_up(process)
                 if isinstance(error, (sqlite3.OperationalError, OSError)) or type(error) is sqlite3.DatabaseError:
                     raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
                 raise
-        return [first.get(number, event) for number, event in enumerate(events)] if keyed else None
+
+    @contextmanager
+    def reading(self, seconds: float = READ_SECONDS) -> Iterator[sqlite3.Connection]:
+        """A consistent snapshot that cannot write, beside the writer, whom it does not hold up.
+
+        Args:
+            seconds: after which a statement is given up. As long as a snapshot is held, the write-ahead log
+                grows.
+
+        Raises:
+            ReadTooLong: the time is over.
+            StorageUnavailable: the file is away, or no database.
+        """
+        process = self._process()
+        deadline = time.monotonic() + seconds
+        connection = None
+        with process.readers.one_more():
+            try:
+                file = identity_of(self.path)
+                connection = process.readers.take(file) or self._open_reader(process)
+                connection.set_progress_handler(lambda: time.monotonic() > deadline, STEPS)
+                connection.execute("BEGIN")
+                yield connection
+                connection.execute("COMMIT")
+                connection.set_progress_handler(None, 0)
+                process.readers.put(connection, file)
+            except BaseException as error:
+                if connection is not None:
+                    connection.close()
+                if isinstance(error, sqlite3.OperationalError) and time.monotonic() > deadline:
+                    raise ReadTooLong(seconds) from error
+                if isinstance(error, (sqlite3.OperationalError, OSError)) or type(error) is sqlite3.DatabaseError:
+                    raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
+                raise
 
     def close(self) -> None:
-        """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
+        """Close what this process has open. The next transaction opens it again."""
         process = self._process()
         with process.lock:
             self._give_up(process)
+        process.readers.close()
 
     def _process(self) -> _Process:
         pid = os.getpid()
         return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
 
     def _connection(self, process: _Process) -> sqlite3.Connection:
-        if process.connection is not None and process.file == _identity(self.path):
+        if process.connection is not None and process.file == identity_of(self.path):
             return process.connection
-        with _one_at_a_time(self.path.parent):
+        with one_at_a_time(self.path.parent):
             if process.connection is not None:
                 self._leave_behind(process)
             return self._open(process)
@@ -139,12 +149,8 @@ class SqliteStorage:
             process.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")  # type: ignore[union-attr]
         self._give_up(process)
         for path, identity in process.beside.items():
-            if identity is not None and _identity(path) == identity:
+            if identity is not None and identity_of(path) == identity:
                 path.unlink()
-
-    def _first(self, connection: sqlite3.Connection, event: Event) -> Event:
-        row = connection.execute(_SELECT_BY_KEY, (event.org_id, event.idempotency_key)).fetchone()
-        return event if row is None or row[0] == event.id else event_of(row)
 
     def _give_up(self, process: _Process) -> None:
         # After a failed fsync or a full disk the connection's idea of the file may be wrong: take a new one.
@@ -156,9 +162,9 @@ class SqliteStorage:
                 connection.close()
 
     def _open(self, process: _Process) -> sqlite3.Connection:
-        from tk_analytics_mw.storage.sqlite_schema import migrate  # sqlite-utils takes 70 ms to import
+        from tk_analytics_mw.storage.sqlite.schema import migrate  # sqlite-utils takes 70 ms to import
 
-        _warn_of_wal_reset_bug()
+        warn_of_wal_reset_bug()
         with suppress(FileExistsError):
             # Before SQLite does it, with 0644. EXCL: a file that was not there has no locks to lose.
             os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
@@ -173,8 +179,18 @@ class SqliteStorage:
         connection.execute("BEGIN IMMEDIATE")
         migrate(connection)
         connection.execute("COMMIT")
-        process.file = _identity(self.path)
-        process.beside = {path: _identity(path) for path in map(self._beside, ("-wal", "-shm"))}
+        process.file = identity_of(self.path)
+        process.beside = {path: identity_of(path) for path in map(self._beside, ("-wal", "-shm"))}
+        return connection
+
+    def _open_reader(self, process: _Process) -> sqlite3.Connection:
+        with process.lock:
+            self._connection(process)  # there is a file, and its tables are those of today
+            process.readers.file = process.file
+        connection = sqlite3.connect(
+            self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA query_only=ON")
         return connection
 
     def _beside(self, suffix: str) -> Path:
@@ -193,21 +209,23 @@ class SqliteStorage:
                 time.sleep(0.01)
 
 
-_storages: weakref.WeakSet[SqliteStorage] = weakref.WeakSet()
-_forking: Final = threading.Lock()  # one fork at a time: two would wait for each other's storages
+_known: weakref.WeakSet[Connections] = weakref.WeakSet()
+_forking: Final = threading.Lock()  # one fork at a time: two would wait for each other's connections
 _held: Final[list[threading.Lock]] = []  # by the thread that forks
 
 
 def _before_fork() -> None:
     _forking.acquire()
-    for storage in list(_storages):
-        process = storage._process()
+    for connections in list(_known):
+        process = connections._process()
         # Bounded: a signal handler may fork in the middle of a write of its own thread.
-        if process.lock.acquire(timeout=2 * storage._busy_timeout + 1):
+        if process.lock.acquire(timeout=2 * connections._busy_timeout + 1):
             _held.append(process.lock)
-            storage._give_up(process)
+            connections._give_up(process)
+            if not process.readers.close(wait=READ_SECONDS + 1):
+                logger.error("a process was forked while it read %s: the child must not use it", connections.path)
         else:
-            logger.error("a process was forked while it wrote to %s: the child must not write there", storage.path)
+            logger.error("a process was forked while it wrote to %s: the child must not write there", connections.path)
 
 
 def _after_fork() -> None:
@@ -226,53 +244,14 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
+        self.readers = Readers()
         self.file: tuple[int, int] | None = None  # device and inode of what the connection has open
         self.beside: dict[Path, tuple[int, int] | None] = {}  # those of its log
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()  # stat is safe, other than opening it
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-@contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Keep the other processes that open a database in ``directory`` waiting."""
-    if fcntl is None:
-        yield
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _close_own(processes: dict[int, _Process]) -> None:
     process = processes.get(os.getpid())
-    if process is not None and process.connection is not None:
-        process.connection.close()
-
-
-def _insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-    done = 0
-    for size, statement in _INSERTS:
-        while len(rows) - done >= size:
-            connection.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
-            done += size
-
-
-@lru_cache(maxsize=1)  # once a process
-def _warn_of_wal_reset_bug() -> None:
-    first, fixed = _WAL_RESET_BUG
-    if first <= sqlite3.sqlite_version_info < fixed:
-        logger.warning(
-            "SQLite %s has the WAL-reset bug: two connections that write or checkpoint at the same moment can, "
-            "very rarely, corrupt the file. Several worker processes are such connections. It is fixed in SQLite "
-            "3.51.3; keep backups until this Python is linked with that or a later one.",
-            sqlite3.sqlite_version,
-        )
+    if process is not None:
+        process.readers.close()
+        if process.connection is not None:
+            process.connection.close()

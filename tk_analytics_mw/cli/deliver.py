@@ -1,0 +1,39 @@
+"""``deliver``: call the durable hooks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import click
+
+from tk_analytics_mw.cli.target import with_parts
+from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.parts import Parts
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End when nothing is due any more: for cron.")
+@with_parts
+def deliver(parts: Parts, once: bool) -> None:
+    """Call durable hooks for what is due, until SIGTERM or Ctrl-C; a call that is under way ends first.
+
+    Several may run at once, here and on one database.
+    """
+    if parts.deliverer is None:
+        raise ConfigurationError(f"{type(parts.storage).__name__} has no outbox: there are no deliveries")
+    if not parts.hooks.durable:
+        click.echo("There is no durable hook. Is the module that registers them imported?", err=True)
+    stop = threading.Event()
+
+    def end(*_: Any) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        click.echo(f"delivering to {', '.join(parts.hooks.durable) or 'nobody'}", err=True)
+        parts.deliverer.run(stop, once=once)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

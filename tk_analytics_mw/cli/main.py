@@ -1,0 +1,24 @@
+"""All commands."""
+
+from __future__ import annotations
+
+import click
+
+import tk_analytics_mw
+from tk_analytics_mw.cli.deliver import deliver
+from tk_analytics_mw.cli.deliveries import deliveries
+
+COMMANDS = (deliver, deliveries)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(tk_analytics_mw.__version__, prog_name="tk-analytics")
+def main() -> None:
+    """Look after the analytics of a web application.
+
+    Exit codes: 0 done; 1 it failed, and says why; 2 the command line is wrong.
+    """
+
+
+for command in COMMANDS:
+    main.add_command(command)

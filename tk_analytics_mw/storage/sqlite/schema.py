@@ -1,0 +1,93 @@
+"""The tables of the SQLite storage, as migrations. A published migration is never edited: add another."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+_set = Migrations("tk_analytics_mw")
+
+
+@_set()
+def create_events(db: Database) -> None:
+    text = str
+    db.create_table(
+        "events",
+        {
+            "position": int,  # the order of commits, which that of ids is not
+            "id": text,
+            "created_at": text,
+            "event_type": text,
+            "spelling": text,
+            "org_id": text,
+            "session_id": text,
+            "event_metadata": text,
+            "asset_id": text,
+            "user_id": text,
+            "config_id": text,
+            "configuration": text,
+            "device": text,
+            "device_type": text,
+            "device_family": text,
+            "system": text,
+            "browser": text,
+            "user_agent": text,
+            "metric": float,
+            "request_url": text,
+            "request_origin": text,
+            "referer": text,
+            "idempotency_key": text,
+        },
+        pk="position",
+        not_null={"id", "created_at", "event_type", "spelling", "org_id", "session_id", "metric", "referer"},
+    )
+    db.execute("CREATE UNIQUE INDEX events_id ON events (id)")
+    # Only rows with a key are in it: who sends none pays nothing.
+    db.execute(
+        "CREATE UNIQUE INDEX events_idempotency ON events (org_id, idempotency_key) WHERE idempotency_key IS NOT NULL"
+    )
+
+
+@_set()
+def create_deliveries(db: Database) -> None:
+    # One of an event to a name. Its order is the event's own, so one that subscribes to the past gets it in order.
+    db.execute(
+        """CREATE TABLE deliveries (
+            name TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            event_id TEXT NOT NULL,
+            state TEXT NOT NULL DEFAULT 'pending',
+            attempts INTEGER NOT NULL DEFAULT 0,
+            due_at REAL,
+            first_tried_at REAL,
+            settled_at REAL,
+            owner TEXT,
+            error TEXT,
+            PRIMARY KEY (name, position)
+        ) WITHOUT ROWID"""
+    )
+    # Each holds only what it is asked for, so that a long history of delivered ones costs neither anything.
+    db.execute("CREATE INDEX deliveries_pending ON deliveries (name, position) WHERE state = 'pending'")
+    db.execute(
+        "CREATE INDEX deliveries_later ON deliveries (name, state, due_at) "
+        "WHERE state IN ('running', 'retrying', 'dead')"
+    )
+    db.execute("CREATE INDEX deliveries_settled ON deliveries (settled_at) WHERE state IN ('delivered', 'discarded')")
+    db.execute(
+        """CREATE TABLE subscriptions (
+            name TEXT PRIMARY KEY,
+            enrolled_at REAL NOT NULL,
+            backfill_after INTEGER,
+            backfill_until INTEGER,
+            delivered INTEGER NOT NULL DEFAULT 0,
+            discarded INTEGER NOT NULL DEFAULT 0,
+            off TEXT
+        )"""
+    )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables up to date, within the transaction that is open on ``connection``."""
+    # No plugins: whatever else is installed beside the host application has no business in its database.
+    _set.apply(Database(connection, execute_plugins=False))
