@@ -14,7 +14,7 @@ from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
-from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.plugins import load_object
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
@@ -39,6 +39,8 @@ class Parts:
     token_domains: Domains
     """Where any of the listed public tokens may be used: for CORS headers on answers without a principal."""
     hooks: Hooks
+    receivers: Receivers
+    """Of the framework's own signal, for this application."""
     storage: Storage
     commits: GroupCommit
     deliverer: Deliverer | None
@@ -48,7 +50,12 @@ class Parts:
 
 
 def build_parts(
-    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+    settings: Settings,
+    hooks: Hooks,
+    *,
+    around: Around = nullcontext,
+    run_async: Callable[..., Any] | None = None,
+    receivers: Receivers = tuple,
 ) -> Parts:
     """Build the parts.
 
@@ -57,6 +64,7 @@ def build_parts(
         hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+        receivers: of the framework's own signal.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -78,6 +86,7 @@ def build_parts(
         tokens=TokenAuthenticator(settings.tokens, allow_private_in_query=settings.allow_private_token_in_query),
         token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
         hooks=hooks,
+        receivers=receivers,
         storage=storage,
         commits=GroupCommit(written_to, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
         deliverer=deliverer,
