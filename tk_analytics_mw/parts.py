@@ -42,6 +42,8 @@ class Parts:
     receivers: Receivers
     """Of the framework's own signal, for this application."""
     storage: Storage
+    writes: DeliveringStorage
+    """What group commit writes to."""
     commits: GroupCommit
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
@@ -76,7 +78,7 @@ def build_parts(
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
-    written_to = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
+    writes = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
     return Parts(
         settings=settings,
         event_types=types,
@@ -88,7 +90,8 @@ def build_parts(
         hooks=hooks,
         receivers=receivers,
         storage=storage,
-        commits=GroupCommit(written_to, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        writes=writes,
+        commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
         deliverer=deliverer,
         awaiting=Awaiting(around),
         blocking=blocking,
