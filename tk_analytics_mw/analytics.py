@@ -125,7 +125,8 @@ class Analytics:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many events were dropped in this process, by reason."""
+        """How many events were dropped in this process, by reason: that of :class:`~tk_analytics_mw.Drop`,
+        ``"Sec-GPC"`` or ``"bot"``."""
         return dict(self.hooks.dropped)
 
     # Durable hooks
@@ -163,6 +164,8 @@ class Analytics:
 
     def record(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:
         """Record an event from host code. It is durable when this returns, and its hooks have run.
+
+        One that a ``before_store`` function drops comes back all the same, stored nowhere.
 
         Args:
             event_type: in any spelling.
