@@ -29,7 +29,7 @@ _HAS_ASYNC: Final = hasattr(event_stored, "asend_robust")  # Django 5.0; on 4.2 
 
 def receivers(sender: object) -> Sequence[Callable[[Event], Any]]:
     """What to call with each stored event: what sends the signal, if anybody is connected to it."""
-    if not event_stored.has_listeners(sender):
+    if not event_stored.receivers or not event_stored.has_listeners(sender):
         return ()
     return (partial(_asend if _HAS_ASYNC and _on_asyncio() else _send, sender),)
 
