@@ -39,7 +39,7 @@ class Shop(ABC):
         self.notes_path = folder / "notes"
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(self.folder),
+            "PYTHONPATH": f"{self.folder}{os.pathsep}{APPS}",
             "PYTHONWARNINGS": "error",
             "NOTES": str(self.notes_path),
             "SHOP_DATABASE": str(folder / "shop.db"),

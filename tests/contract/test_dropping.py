@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from tests.contract.test_hooks import KINDS
-from tests.hosts.base import BATCH, Host, an_event, without
-from tk_analytics_mw import Analytics, ConfigurationError, Drop, Event, Reject, Request
+from tests.hosts.base import BATCH, Host, an_event, choose_by_session, without
+from tk_analytics_mw import Analytics, ConfigurationError, Drop, Event, Request
 
 GPC = {"Sec-GPC": "1"}
 GOOGLEBOT = {"User-Agent": "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"}
@@ -37,12 +37,8 @@ def deliveries(host: Host) -> int:
 def test_a_dropped_event_is_answered_as_if_it_were_stored_and_is_not(make_host, eventually, kind: Any) -> None:
     called = Called()
 
-    def choose(event: Event) -> None:
-        if event.session_id == "drop":
-            raise Drop("sampled out")
-
     def register(analytics: Analytics) -> None:
-        analytics.before_store(kind(choose))
+        analytics.before_store(kind(choose_by_session))
         called.register(analytics)
 
     host = make_host(register=register)
@@ -56,21 +52,14 @@ def test_a_dropped_event_is_answered_as_if_it_were_stored_and_is_not(make_host, 
     eventually(lambda: called.sessions == ["keep", "keep"])
     assert [row["session_id"] for row in host.rows()] == ["keep"]
     assert deliveries(host) == 1
-    assert host.analytics.dropped == {"sampled out": 1}
+    assert host.analytics.dropped == {"test": 1}
 
 
 def test_events_of_a_batch_are_dropped_one_by_one(make_host, eventually) -> None:
     called = Called()
 
-    def choose(event: Event) -> Event | None:
-        if event.session_id.startswith("drop"):
-            raise Drop("sampled out")
-        if event.session_id == "reject":
-            raise Reject("no")
-        return event.with_metadata(seen=True)
-
     def register(analytics: Analytics) -> None:
-        analytics.before_store(choose)
+        analytics.before_store(choose_by_session)
         called.register(analytics)
 
     host = make_host(register=register)
@@ -84,10 +73,10 @@ def test_events_of_a_batch_are_dropped_one_by_one(make_host, eventually) -> None
     assert called.sessions == ["a", "b"] * 2
     assert [row["session_id"] for row in host.rows()] == ["a", "b"]
     assert deliveries(host) == 2
-    assert host.analytics.dropped == {"sampled out": 2}
+    assert host.analytics.dropped == {"test": 2}
     everything = {"events": [an_event(sessionId="drop")] * 3}
     assert host.from_server(everything, path=BATCH).status == 200
-    assert host.analytics.dropped == {"sampled out": 5}
+    assert host.analytics.dropped == {"test": 5}
     assert len(host.rows()) == 2
 
 
@@ -152,8 +141,8 @@ def test_a_dropped_event_that_is_repeated_is_dropped_again(make_host) -> None:
 # With the request
 
 
-@KINDS
-def test_consent_is_read_from_the_request(make_host, kind: Any) -> None:
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+def test_consent_is_read_from_the_request(make_host, is_async: bool) -> None:
     seen: list[Request | None] = []
 
     def consent(event: Event, request: Request | None) -> None:
@@ -161,14 +150,11 @@ def test_consent_is_read_from_the_request(make_host, kind: Any) -> None:
         if request is not None and (request.cookies.get("consent") != "yes" or request.headers.get("dnt") == "1"):
             raise Drop("no consent")
 
-    def two(call: Any) -> Any:
-        class Two:  # KINDS make functions of one argument: one of two by way of the same ones
-            async def __call__(self, event: Event, request: Request | None) -> None:
-                call(event, request)
+    async def consent_async(event: Event, request: Request | None) -> None:
+        await anyio.sleep(0)
+        consent(event, request)
 
-        return Two() if "async" in kind.__name__ or "coroutine" in kind.__name__ else call
-
-    host = make_host(register=lambda analytics: analytics.before_store(two(consent)))
+    host = make_host(register=lambda analytics: analytics.before_store(consent_async if is_async else consent))
     yes = {"Cookie": "theme=dark; consent=yes"}
     for headers in ({}, {"Cookie": "consent=no"}, yes, {**yes, "DNT": "1"}, {**yes, "DNT": "0"}):
         assert host.from_page(an_event(), headers=headers).status == 200
@@ -206,8 +192,7 @@ def test_which_functions_get_the_request(make_host) -> None:
     def register(analytics: Analytics) -> None:
         for function in (Policy().method, Policy().one, optional, any_name, wrapper):
             analytics.before_store(function)
-        for name in ("own",):
-            analytics.before_store(lambda event, name=name: seen.update({name: (name,)}))
+        analytics.before_store(lambda event, name="own": seen.update({name: (name,)}))
 
     host = make_host(register=register)
     assert host.from_page(an_event()).status == 200

@@ -12,9 +12,9 @@ import pytest
 from django.db import connection, connections
 from django.test import AsyncClient
 
-from tests.hosts.base import BATCH, EVENTS, PRIVATE, Host, an_event, default_options
+from tests.hosts.base import BATCH, EVENTS, PRIVATE, Host, an_event, choose_by_session, default_options
 from tests.hosts.django_faces import DjangoAsgi, DjangoUrls, DjangoWsgi
-from tk_analytics_mw import Drop, Event, Reject
+from tk_analytics_mw import Event
 from tk_analytics_mw.django import analytics
 from tk_analytics_mw.django.signals import event_stored
 
@@ -23,15 +23,9 @@ FACES = [DjangoWsgi, DjangoAsgi, DjangoUrls]
 
 @pytest.fixture(params=FACES, ids=lambda face: face.face)
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Host]:
-    def register(analytics: Any) -> None:
-        @analytics.before_store
-        def choose(event: Event) -> None:
-            if event.session_id == "drop":
-                raise Drop("test")
-            if event.session_id == "reject":
-                raise Reject("test")
-
-    made = request.param(tmp_path / "analytics.db", default_options(), register)
+    made = request.param(
+        tmp_path / "analytics.db", default_options(), lambda analytics: analytics.before_store(choose_by_session)
+    )
     yield made
     made.close()
     with event_stored.lock:

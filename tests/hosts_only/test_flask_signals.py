@@ -12,8 +12,8 @@ import pytest
 from blinker import ANY
 from flask import Flask, current_app
 
-from tests.hosts.base import BATCH, EVENTS, PRIVATE, an_event, default_options
-from tk_analytics_mw import Analytics, Drop, Event, Reject
+from tests.hosts.base import BATCH, EVENTS, PRIVATE, an_event, choose_by_session, default_options
+from tk_analytics_mw import Analytics, Event, Reject
 from tk_analytics_mw.flask import event_stored
 
 SERVER = {"Authorization": f"Bearer {PRIVATE}"}
@@ -109,14 +109,7 @@ def test_each_event_of_a_batch_is_sent_and_none_that_was_refused_dropped_or_repe
     analytics: Analytics, app: Flask
 ) -> None:
     seen: list[str] = []
-
-    @analytics.before_store
-    def choose(event: Event) -> None:
-        if event.session_id == "drop":
-            raise Drop("test")
-        if event.session_id == "reject":
-            raise Reject("test")
-
+    analytics.before_store(choose_by_session)
     event_stored.connect(lambda sender, event: seen.append(event.session_id), weak=False)
     batch = {"events": [an_event(sessionId=name) for name in ("a", "drop", "", "reject", "b")]}
     for _ in range(2):

@@ -1,12 +1,12 @@
 """A Flask application from a factory: its durable functions need the application's context."""
 
 import os
-import time
 from pathlib import Path
 
 from flask import Flask, current_app
+from orders import register
 
-from tk_analytics_mw import Analytics, Event, Retry
+from tk_analytics_mw import Analytics
 
 analytics = Analytics()
 
@@ -16,19 +16,11 @@ def note(text: str) -> None:
         notes.write(text + "\n")
 
 
-@analytics.on("product ordered", durable=True, name="plain")
-def plain(event: Event, delivery: object) -> None:
-    if event.session_id == "slow":
-        note("begun")
-        time.sleep(1.0)
-    if event.session_id == "fail":
-        raise Retry("the mail server is away", after=3600)
-    note(f"plain {event.id}")
+async def note_async(text: str) -> None:
+    note(text)
 
 
-@analytics.on("product ordered", durable=True, name="async")
-async def async_(event: Event, delivery: object) -> None:
-    note(f"async {event.id}")
+register(analytics, note, note_async)
 
 
 def create_app() -> Flask:

@@ -1,10 +1,11 @@
-"""An Analytics and no framework: its durable functions write lines."""
+"""An Analytics and no framework."""
 
 import os
-import time
 from pathlib import Path
 
-from tk_analytics_mw import Analytics, Event, Retry
+from orders import register
+
+from tk_analytics_mw import Analytics
 
 analytics = Analytics()
 unrelated = 5
@@ -15,16 +16,8 @@ def note(text: str) -> None:
         notes.write(text + "\n")
 
 
-@analytics.on("product ordered", durable=True, name="plain")
-def plain(event: Event, delivery: object) -> None:
-    if event.session_id == "slow":
-        note("begun")
-        time.sleep(1.0)
-    if event.session_id == "fail":
-        raise Retry("the mail server is away", after=3600)
-    note(f"plain {event.id}")
+async def note_async(text: str) -> None:
+    note(text)
 
 
-@analytics.on("product ordered", durable=True, name="async")
-async def async_(event: Event, delivery: object) -> None:
-    note(f"async {event.id}")
+register(analytics, note, note_async)

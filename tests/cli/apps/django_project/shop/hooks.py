@@ -1,23 +1,17 @@
 """Durable functions that write with Django's ORM."""
 
-import time
-
+from orders import register
 from shop.models import Confirmation
 
-from tk_analytics_mw import Event, Retry
 from tk_analytics_mw.django import analytics
 
 
-@analytics.on("product ordered", durable=True, name="plain")
-def plain(event: Event, delivery: object) -> None:
-    if event.session_id == "slow":
-        Confirmation.objects.create(text="begun")
-        time.sleep(1.0)
-    if event.session_id == "fail":
-        raise Retry("the mail server is away", after=3600)
-    Confirmation.objects.create(text=f"plain {event.id}")
+def note(text: str) -> None:
+    Confirmation.objects.create(text=text)
 
 
-@analytics.on("product ordered", durable=True, name="async")
-async def async_(event: Event, delivery: object) -> None:
-    await Confirmation.objects.acreate(text=f"async {event.id}")
+async def note_async(text: str) -> None:
+    await Confirmation.objects.acreate(text=text)
+
+
+register(analytics, note, note_async)
