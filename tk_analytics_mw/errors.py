@@ -9,6 +9,7 @@
     ├── StorageUnavailable      503: nothing was acknowledged, the client may send again
     ├── ReadTooLong             503: a question that takes too long to answer
     ├── Retry                   raised by a durable hook: not now, again later
+    ├── AddressRefused          a webhook's host may not be called, or has no address
     ├── Discard                 raised by a durable hook: not this delivery, ever
     └── SwitchOff               raised by a durable hook: no further delivery
 
@@ -141,6 +142,14 @@ class Retry(AnalyticsError):
     def __init__(self, why: str = "asked to be tried again", *, after: float | None = None) -> None:
         self.after = after
         super().__init__(why)
+
+
+class AddressRefused(AnalyticsError):
+    """A host may not be called, because of where it leads, or could not be found.
+
+    Args:
+        why: without any part of a URL but the host.
+    """
 
 
 class Discard(AnalyticsError):
