@@ -25,7 +25,10 @@ from tk_analytics_mw.waiting import Waits
 logger: Final = logging.getLogger("tk_analytics_mw.delivery")
 
 BATCH: Final = 100
-"""Deliveries claimed at once: two commits for a hundred of them."""
+"""Deliveries claimed at once, at most: two commits for a hundred of them."""
+
+TURN: Final = 1.0
+"""Seconds of calls that are claimed at once: what slow functions leave to other deliverers."""
 
 LEASE: Final = 60.0
 """Seconds until the deliveries of a deliverer that died are taken over. A living one renews it."""
@@ -103,6 +106,7 @@ class _Run:
         self._stop = stop
         self._once = once
         self._ended = threading.Event()
+        self._limits: dict[str, int] = {}  # by name, what fits into a turn
         self._owners: set[str] = set()
         self._owners_lock = threading.Lock()
         self._news = threading.Condition()
@@ -198,14 +202,14 @@ class _Run:
             batch = self._outbox.claim(
                 hook.subscription.name,
                 owner=owner,
-                limit=BATCH,
+                limit=self._limits.get(hook.subscription.name, 1),
                 now=now,
                 until=now + self._deliverer.lease,
                 ordered=hook.ordered,
             )
             done = 0
             outcomes: list[Outcome] = []
-            settled = time.monotonic()
+            started = settled = time.monotonic()
             off: SwitchOff | None = None
             try:
                 for delivery in batch:
@@ -227,6 +231,9 @@ class _Run:
                     self._outbox.settle(owner, outcomes, now=self._deliverer.clock())
                 if done < len(batch):
                     self._outbox.release(owner)
+            if done:
+                each = (time.monotonic() - started) / done
+                self._limits[hook.subscription.name] = max(1, min(BATCH, int(TURN / each)))
             if off is not None:
                 self._switch_off(hook.subscription.name, off)
             return bool(batch)
