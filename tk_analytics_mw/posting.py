@@ -173,8 +173,10 @@ class _Line:
             raise Retry(f"{target.host} gave no answer in time") from None
         except httpcore2.ConnectError as error:
             raise Retry(f"could not connect to {target.host}: {error}") from None
-        except (httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        except httpcore2.NetworkError as error:
             raise Retry(f"the connection to {target.host} broke: {error}") from None
+        except httpcore2.ProtocolError:  # its text repeats what came, which may repeat what was sent
+            raise Retry(f"{target.host} closed the connection without an answer, or gave none in HTTP") from None
         answer = Answer(
             response.status, {name.decode().lower(): value.decode("latin-1") for name, value in response.headers}
         )
