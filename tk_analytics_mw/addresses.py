@@ -165,6 +165,8 @@ def ascii_host(host: str) -> str:
 
 
 def _network(text: str) -> Network | None:
+    if "%" in text:
+        return None  # an interface of ours: not a place that others know
     try:
         return ip_network(text.strip("[]"))
     except ValueError as error:
