@@ -161,7 +161,20 @@ def test_the_allow_list(allow: list[str], host: str, address: str, passes: bool)
 
 
 @pytest.mark.parametrize(
-    "entry", ["10.1.2.3/16", "*.internal", "erp:8080", "http://erp", "", " ", "a b", "10.0.0.0/99", "erp/", "-erp", "fe80::1%eth0"]
+    "entry",
+    [
+        "10.1.2.3/16",
+        "*.internal",
+        "erp:8080",
+        "http://erp",
+        "",
+        " ",
+        "a b",
+        "10.0.0.0/99",
+        "erp/",
+        "-erp",
+        "fe80::1%eth0",
+    ],
 )
 def test_what_allows_nothing_is_no_setting(make_shop: Callable[..., Shop], entry: str) -> None:
     with pytest.raises(ConfigurationError, match=r"Analytics\(webhook_allow=…\)"):

@@ -49,7 +49,7 @@ class Shop(AppConfig):
         analytics.webhook("https://localhost:{{port}}/inbox", secret="{SECRET}", name="erp")
 """
 DOORS = {
-    "tk-analytics": ("-c", "from tk_analytics_mw.cli.main import main; main()", "webhook"),
+    "tk-analytics": ("-m", "tk_analytics_mw", "webhook"),
     "flask": ("-m", "flask", "--app", "shop", "tk-analytics", "webhook"),
     "django": ("-m", "django", "tk_analytics", "webhook"),
 }
