@@ -136,11 +136,14 @@ class Retry(AnalyticsError):
 
     Args:
         after: seconds from now; the usual delay if it is not given.
+        hold: call the function for no other delivery before then either, for five minutes at most. For what is
+            wrong with all of them: a mail server that is away, a receiver that asks for fewer requests.
         why: kept with the delivery.
     """
 
-    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None) -> None:
+    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None, hold: bool = False) -> None:
         self.after = after
+        self.hold = hold
         super().__init__(why)
 
 

@@ -43,6 +43,7 @@ SECRET_PREFIX: Final = "whsec_"  # noqa: S105 - what every secret begins with
 SECRET_BYTES: Final = range(24, 65)
 """The specification's bounds for the length of a secret."""
 
+_BUSY: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)  # of the receiver, not of one event
 _UNFIT = re.compile(r"[\x00-\x20\x7f\\]")
 
 
@@ -112,7 +113,8 @@ class Webhook:
         if not 200 <= answer.status < 300:
             if answer.status == HTTPStatus.GONE:
                 raise SwitchOff(f"{self._said(answer)}: it wants no more")
-            raise Retry(self._said(answer), after=self._after(answer, delivery.attempt))
+            after = self._after(answer, delivery.attempt)
+            raise Retry(self._said(answer), after=after, hold=after is not None and answer.status in _BUSY)
 
     def ping(self, reachable: Reachable) -> int:
         """Send a test message, of type ``webhook.ping``, and give the answer's status.

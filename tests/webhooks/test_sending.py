@@ -163,6 +163,19 @@ def test_retry_after_is_honoured(
     assert seconds[0] <= row.due_at - before <= seconds[1]
 
 
+@pytest.mark.parametrize(("code", "requests"), [(429, 1), (503, 1), (500, 5)])
+def test_a_receiver_that_is_busy_gets_no_other_event_meanwhile(
+    shop: Shop, receiver: Receiver, code: int, requests: int
+) -> None:
+    shop.webhook(url(receiver))
+    receiver.otherwise = status(code, Retry_After="60")
+    for _ in range(5):
+        shop.record()
+    rows = shop.deliver()
+    assert len(receiver.received) == requests
+    assert sum(row.attempts for row in rows) == requests, "what was not sent has lost no attempt"
+
+
 def test_410_switches_the_webhook_off(shop: Shop, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     shop.webhook(url(receiver))
     receiver.answers += [status(410)]
