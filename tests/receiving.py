@@ -108,6 +108,7 @@ def receiving(host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None
             pass
 
     class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         daemon_threads = True
 
         def get_request(self) -> tuple[socket.socket, Any]:

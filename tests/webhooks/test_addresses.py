@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -249,6 +250,19 @@ def test_the_next_address_is_tried_when_nobody_is_at_the_first(
     shop.record()
     assert shop.deliver()[0].state == "delivered"
     assert dials == [("127.0.0.3", receiver.port), ("127.0.0.1", receiver.port)]
+
+
+def test_an_address_of_ipv6_is_called_by_its_url(make_shop: Callable[..., Shop]) -> None:
+    with ExitStack() as stack:
+        try:
+            receiver = stack.enter_context(receiving("::1"))
+        except OSError:
+            pytest.skip("there is no IPv6 here")
+        shop = make_shop(webhook_allow=["::1"])
+        shop.webhook(f"http://[::1]:{receiver.port}/")
+        shop.record()
+        assert shop.deliver()[0].state == "delivered"
+        assert receiver.received[0].headers["Host"] == f"[::1]:{receiver.port}"
 
 
 # TLS: the name stays what is asked for, and what the certificate is of
