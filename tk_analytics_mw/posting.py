@@ -1,8 +1,8 @@
 """POST requests to addresses that were checked, each within a bound of time that nothing stretches.
 
 httpx's own transport (httpcore) does the HTTP; where it connects to, and how long each step may take, is decided
-here. httpx itself would follow proxies from the environment, and has no bound for a whole request: an answer that
-comes byte by byte keeps it waiting for ever.
+here. httpx above it could be told neither: a client's bounds are for single steps, so that an answer that comes
+byte by byte keeps it waiting for ever.
 """
 
 from __future__ import annotations
