@@ -114,7 +114,7 @@ class Analytics:
         *,
         secret: str | Sequence[str],
         name: str,
-        events: Iterable[str | EventType] = (),
+        events: Iterable[str | EventType] | None = None,
         **options: Unpack[WebhookOptions],
     ) -> None:
         """POST each stored event of these types to a URL, durably, signed as Standard Webhooks says.
@@ -127,7 +127,7 @@ class Analytics:
             url: ``https://…``. Neither logs nor errors show more of it than its host.
             secret: ``whsec_…``; two of them while one replaces the other, and both sign.
             name: as of any durable hook: unique, and the same for ever.
-            events: as of :meth:`on`. None for all.
+            events: their types, as of :meth:`on`; for all of them leave it out.
             options: see :class:`~tk_analytics_mw.webhooks.WebhookOptions`.
 
         Raises:
@@ -139,7 +139,9 @@ class Analytics:
             raise ConfigurationError(f'webhooks need {error.name}: pip install "tk_analytics_mw[webhooks]"') from error
         of_hook, of_webhook = split(options)
         webhook = Webhook(name, url, secret, reachable=lambda: self.find_parts().reachable, options=of_webhook)
-        types = (events,) if isinstance(events, str) else events
+        types = (events,) if isinstance(events, str) else tuple(events or ())
+        if not types and events is not None:  # of a list that came out empty: not everything to somebody else
+            raise ConfigurationError(f"webhook {name!r}: events names none; for all of them leave it out")
         self.hooks.on_durably(types, name, **of_hook)(webhook)
 
     def before_store(self, function: Function) -> Function:
