@@ -38,7 +38,8 @@ MAX_ATTEMPTS: Final = 10
 MAX_REASONS: Final = 100
 """Reasons that dropped events are counted by; the rest goes under ``other``, for a reason may hold anything."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# No full stop: a webhook's signature is of its id, which holds the name, and two more parts between full stops.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def exponential(attempt: int) -> float:
@@ -146,7 +147,7 @@ class Hooks:
         """
         if name is None or _NAME.fullmatch(name) is None:
             raise ConfigurationError(
-                "a durable hook needs a name that stays the same: name='confirmation-mail', of letters, digits, . _ -"
+                "a durable hook needs a name that stays the same: name='confirmation-mail', of letters, digits, _ -"
             )
         if unknown := options.keys() - DurableOptions.__annotations__.keys():
             raise ConfigurationError(f"a durable hook has no option {min(unknown)!r}")
