@@ -82,6 +82,15 @@ def test_the_hooks_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Monkey
     assert event.event_metadata == {"campaign": "spring"}
 
 
+def test_the_webhook_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ERP_SECRET", "whsec_eyd7Cn6mBR2Lr9LqzPvJv3oEfWcWTvJM")
+    namespace = {"__name__": __name__, "os": os}
+    exec(block("# app.py"), namespace)
+    exec(block('"https://erp.example.com/inbox"'), namespace)
+    assert repr(namespace["analytics"].hooks.durable["erp"].function) == "<Webhook 'erp' to https://erp.example.com>"
+
+
 def test_the_consent_and_the_sampling_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace = {name: getattr(tk_analytics_mw, name) for name in tk_analytics_mw.__all__} | {"__name__": __name__}
@@ -108,15 +117,6 @@ def test_the_signals_of_the_readme_are_connected() -> None:
     exec(block("tk_analytics_mw.django.signals import event_stored"), django)
     assert flask["forward"] in list(of_flask.receivers_for(object()))
     assert of_django.has_listeners(object())
-
-
-def test_the_webhook_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ERP_SECRET", "whsec_eyd7Cn6mBR2Lr9LqzPvJv3oEfWcWTvJM")
-    namespace = {"__name__": __name__, "os": os}
-    exec(block("# app.py"), namespace)
-    exec(block('"https://erp.example.com/inbox"'), namespace)
-    assert repr(namespace["analytics"].hooks.durable["erp"].function) == "<Webhook 'erp' to https://erp.example.com>"
 
 
 def test_the_fastapi_application_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,22 +205,6 @@ def test_event_hooks(tmp_path: Path) -> None:
         assert rows(database, confirmations) == ["99.50 EUR"]
 
 
-def test_task_queue(tmp_path: Path) -> None:
-    database = tmp_path / "shop.db"
-    environment = {
-        "SHOP_DATABASE": str(database),
-        "TK_ANALYTICS_STORAGE": f"sqlite:///{tmp_path / 'analytics.db'}",
-    }
-    server = private("prv-demo-71f0c9be24ad")
-    with serving(
-        "uvicorn", "--port", "{port}", "app:app", folder=EXAMPLES / "task_queue", environment=environment
-    ) as shop:
-        status, event = ask(shop, "POST", EVENTS, {**ORDERED, "eventMetadata": {"order": 4711}}, **server)
-        assert status == 200
-        mails = "SELECT event_id || ' ' || order_number FROM mails"
-        assert eventually(lambda: rows(database, mails) == [f"{event['id']} 4711"])
-
-
 def test_webhook_receiver(tmp_path: Path) -> None:
     database = tmp_path / "orders.db"
     secret = "whsec_eyd7Cn6mBR2Lr9LqzPvJv3oEfWcWTvJM"
@@ -242,3 +226,19 @@ def test_webhook_receiver(tmp_path: Path) -> None:
         for forged in ({}, {**signature, "webhook_signature": "v1,AAAA"}, {**signature, "webhook_signature": "junk"}):
             assert ask(receiver, "POST", "/webhooks", ORDERED, **forged)[0] == 401
     assert rows(database, "SELECT count(*) FROM seen") == [2]
+
+
+def test_task_queue(tmp_path: Path) -> None:
+    database = tmp_path / "shop.db"
+    environment = {
+        "SHOP_DATABASE": str(database),
+        "TK_ANALYTICS_STORAGE": f"sqlite:///{tmp_path / 'analytics.db'}",
+    }
+    server = private("prv-demo-71f0c9be24ad")
+    with serving(
+        "uvicorn", "--port", "{port}", "app:app", folder=EXAMPLES / "task_queue", environment=environment
+    ) as shop:
+        status, event = ask(shop, "POST", EVENTS, {**ORDERED, "eventMetadata": {"order": 4711}}, **server)
+        assert status == 200
+        mails = "SELECT event_id || ' ' || order_number FROM mails"
+        assert eventually(lambda: rows(database, mails) == [f"{event['id']} 4711"])
