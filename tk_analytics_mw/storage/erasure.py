@@ -53,11 +53,11 @@ class Erased:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class Progress:
     """How far the work has come."""
 
     erased: Erased
-    """In this slice."""
+    """Since the last time."""
     done: int
     """Of ``total``."""
     total: int
@@ -70,7 +70,7 @@ class Erasure(Protocol):
         """Which organisations have events of this subject."""
         ...
 
-    def erase(self, subject: Subject) -> Iterator[Slice]:
+    def erase(self, subject: Subject) -> Iterator[Progress]:
         """Remove the events of a subject that are stored when this begins."""
         ...
 

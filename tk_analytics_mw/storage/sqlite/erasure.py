@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tk_analytics_mw.identifiers import first_event_id
-from tk_analytics_mw.storage.erasure import SLICE, Erased, Slice, Subject
+from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 from tk_analytics_mw.storage.sqlite.connections import Connections
 
 SCAN: Final = 50_000
@@ -52,7 +52,7 @@ class SqliteErasure:
                 )
         return sorted(found)
 
-    def erase(self, subject: Subject) -> Iterator[Slice]:
+    def erase(self, subject: Subject) -> Iterator[Progress]:
         """See :meth:`Erasure.erase <tk_analytics_mw.storage.erasure.Erasure.erase>`."""
         condition, values = _condition(subject)
         for start, stop, end in self._scans():
@@ -66,7 +66,7 @@ class SqliteErasure:
             for first in range(0, len(positions), SLICE):
                 with self._connections.transaction() as connection:
                     erased += _delete(connection, positions[first : first + SLICE], condition, values)
-            yield Slice(erased, stop, end)
+            yield Progress(erased, stop, end)
 
     def count(self, before: datetime) -> int:
         """See :meth:`Erasure.count <tk_analytics_mw.storage.erasure.Erasure.count>`."""
