@@ -10,13 +10,16 @@ import re
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from tk_analytics_mw.errors import FieldError
 from tk_analytics_mw.json_values import dump
+
+if TYPE_CHECKING:
+    from tk_analytics_mw.auth.base import Principal
 
 MAX_ERRORS: Final = 20
 """Entries of a 422 answer's ``errors``: a body of 800 kB can hold 200,000 mistakes."""
@@ -54,6 +57,8 @@ class Request(HTTPConnection):
         """What stands in the path where its route has ``{name}``."""
         self.allowed_origin: str | None = None
         """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
+        self.principal: Principal | None = None
+        """Who sends it, as far as is known: also of one that is refused."""
 
     @property
     def method(self) -> str:

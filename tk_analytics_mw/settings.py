@@ -52,17 +52,23 @@ def _path(value: Any) -> Any:
     return value
 
 
+_STORED: Final = "stored"
+ListedToken = PublicToken | PrivateToken
+
+
 def _tokens(value: Any) -> Any:
     if isinstance(value, str):
-        value = _json(value)
+        value = [_STORED] if value.strip() == _STORED else _json(value)
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
-        raise ValueError("is a list of PublicToken(…) and PrivateToken(…)")
+        raise ValueError("is a list of PublicToken(…) and PrivateToken(…), or 'stored'")
     return tuple(_token(item) for item in value)
 
 
-def _token(item: Any) -> PublicToken | PrivateToken:
+def _token(item: Any) -> ListedToken | Literal["stored"]:
     if isinstance(item, (PublicToken, PrivateToken)):
         return item
+    if item == _STORED:
+        return "stored"
     if isinstance(item, Mapping):
         options = {str(name).lower(): option for name, option in item.items()}
         try:
@@ -91,8 +97,9 @@ class Settings(BaseModel):
     storage: Any = Field(
         "sqlite:///analytics.db", description='Where events are kept: a URL, an object, or `"package.module:Class"`.'
     )
-    tokens: Annotated[tuple[PublicToken | PrivateToken, ...], BeforeValidator(_tokens)] = Field(
-        (), description="The tokens that are accepted."
+    tokens: Annotated[tuple[ListedToken | Literal["stored"], ...], BeforeValidator(_tokens)] = Field(
+        (),
+        description='Those that are accepted: a list; `"stored"`, alone or in it, for those of `tk-analytics token`.',
     )
     authenticator: Any = Field(
         None,
@@ -132,6 +139,9 @@ class Settings(BaseModel):
     keep_deliveries_days: float = Field(
         7.0, ge=0, le=36_500, description="How long settled deliveries can be looked at and replayed; dead ones stay."
     )
+    retain_days: float | None = Field(
+        None, gt=0, le=36_500, description="Days that events are kept. Older ones are removed as others come in."
+    )
 
 
 class Options(TypedDict, total=False):
@@ -141,7 +151,7 @@ class Options(TypedDict, total=False):
     aliases: Sequence[str]
     private_only: Iterable[str]
     storage: Any
-    tokens: Iterable[PublicToken | PrivateToken]
+    tokens: Iterable[ListedToken | Literal["stored"]] | Literal["stored"]
     authenticator: Any
     public_orgs: Iterable[str]
     event_types: Sequence[str]
@@ -158,6 +168,7 @@ class Options(TypedDict, total=False):
     drop_bots: bool
     deliver_in_process: bool
     keep_deliveries_days: float
+    retain_days: float | None
 
 
 def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:

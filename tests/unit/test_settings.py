@@ -49,6 +49,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "drop_bots": (True, "1", True),
     "deliver_in_process": (True, "true", True),
     "keep_deliveries_days": (30, "30", 30.0),
+    "retain_days": (400, "400", 400.0),
 }
 every_setting = pytest.mark.parametrize("name", Settings.model_fields)
 

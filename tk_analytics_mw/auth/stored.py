@@ -7,7 +7,6 @@ database work, however many are sent: there is nothing to look up but what was r
 
 from __future__ import annotations
 
-import hmac
 import logging
 import os
 import re
@@ -68,7 +67,7 @@ def _checksum(body: str) -> str:
     return digits
 
 
-class _Known(NamedTuple):
+class Known(NamedTuple):
     """What a request needs of a token."""
 
     id: str
@@ -79,12 +78,13 @@ class _Known(NamedTuple):
 
 
 class Look(NamedTuple):
-    """It takes a look into the storage to say who asks: call it, in a thread that may block, and ask again."""
+    """It takes a look into the storage to say whose token this is. Then ask again."""
 
     tokens: StoredTokens
     digest: bytes
 
-    def __call__(self) -> None:
+    def take(self) -> None:
+        """Take it, where one may wait. See :meth:`StoredTokens.look`."""
         self.tokens.look(self.digest)
 
 
@@ -99,38 +99,34 @@ class StoredTokens:
     def __init__(self, store: TokenStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._clock = clock
-        self._known: dict[bytes, _Known] = {}
+        self._known: dict[bytes, Known] = {}
         self._unnoted: set[bytes] = set()  # those of which it is not known that they were used today
         self._read_at = float("-inf")
+        self._reading = False
         self._domains = Domains(())
         self._locks: dict[int, threading.Lock] = {}  # by process: one held during a fork stays held in the child
 
-    def find(self, text: str, digest: bytes, *, looked: bool) -> Principal | Look | None:
-        """Say whose token this is.
+    def find(self, text: str, digest: bytes, *, looked: bool) -> Known | Look | None:
+        """Give what is known of this token.
 
         Args:
             text: of the token.
             digest: its SHA-256.
-            looked: a look has been taken already.
-
-        Raises:
-            Refused: it counts no longer.
+            looked: a look has been taken: what is known now is what there is.
         """
-        age = self._clock() - self._read_at
         known = self._known.get(digest)
-        if known is None:
-            if not is_well_formed(text):
-                return None
-            return Look(self, digest) if age > READ_EVERY and not looked else None
-        if not looked and (age > FRESH or digest in self._unnoted):
-            return Look(self, digest)
-        if not hmac.compare_digest(known.digest, digest):
+        if known is None and not is_well_formed(text):
             return None
-        if known.revoked:
-            raise Refused("The token has been revoked.", reason="revoked token", principal=known.principal)
-        if known.expires_at is not None and known.expires_at <= datetime.now(timezone.utc):
-            raise Refused("The token has expired.", reason="expired token", principal=known.principal)
-        return known.principal
+        if looked:
+            return known
+        age = self._clock() - self._read_at
+        if known is None:
+            return Look(self, digest) if age > READ_EVERY else None
+        # One request takes the look, the others go on meanwhile.
+        if age > FRESH and (not self._reading or age > STALE):
+            self._reading = True
+            return Look(self, digest)
+        return Look(self, digest) if digest in self._unnoted else known
 
     def look(self, digest: bytes) -> None:
         """Read the tokens again if it is time, and note that this one is used today. It may block.
@@ -150,13 +146,19 @@ class StoredTokens:
                         raise Refused(
                             "The token cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
                         ) from error
-            known = self._known.get(digest)
-            if known is not None and digest in self._unnoted:
-                self._unnoted.discard(digest)
-                try:
-                    self._store.note_use(known.id, _today())
-                except StorageUnavailable as error:
-                    logger.warning("the use of token %s could not be noted: %s", known.id, error)
+                finally:
+                    self._reading = False
+            self._note_use(digest)
+
+    def _note_use(self, digest: bytes) -> None:
+        known = self._known.get(digest)
+        if known is None or digest not in self._unnoted:
+            return
+        self._unnoted.discard(digest)
+        try:
+            self._store.note_use(known.id, _today())
+        except StorageUnavailable as error:
+            logger.warning("the use of token %s could not be noted: %s", known.id, error)
 
     def allows(self, origin: str) -> bool:
         """Whether a stored public token may be used on the pages of this origin, as far as is known."""
@@ -167,7 +169,7 @@ class StoredTokens:
         found = self._store.tokens(ended_after=datetime.now(timezone.utc) - REMEMBERED)
         self._unnoted = {token.digest for token in found if token.last_used != today}
         self._known = {
-            token.digest: _Known(
+            token.digest: Known(
                 token.id,
                 token.digest,
                 Principal(token.org_id, token.kind, token.domains, token.id),

@@ -94,6 +94,26 @@ def index_events_for_reads(db: Database) -> None:
     db.execute("CREATE INDEX events_session ON events (org_id, session_id)")
 
 
+@_set()
+def create_tokens(db: Database) -> None:
+    # Times are seconds since 1970, the day of the last use is ISO 8601. No token is in it, only its SHA-256.
+    db.execute(
+        """CREATE TABLE tokens (
+            id TEXT PRIMARY KEY,
+            digest BLOB NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            org_id TEXT NOT NULL,
+            domains TEXT NOT NULL,
+            label TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL,
+            revoked_at REAL,
+            last_used TEXT,
+            rotated_from TEXT
+        )"""
+    )
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     # No plugins: whatever else is installed beside the host application has no business in its database.
