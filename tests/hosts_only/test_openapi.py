@@ -10,6 +10,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from tests.hosts.base import PRIVATE, default_options
 from tk_analytics_mw import Analytics
@@ -44,9 +45,21 @@ def analytics(tmp_path: Path) -> Iterator[Analytics]:
     made.close()
 
 
-@pytest.mark.parametrize("mode", [*GenerationMode], ids=lambda mode: str(mode.value))
+# Two checks are left out, because the contract is wider than a schema can say: null means absent, also in a query; a
+# batch is answered with 200 and a status for each event; which event types there are is the host's own affair; and
+# two dates can each be valid but not in this order. tests/contract has those.
+LEFT_OUT = [negative_data_rejection, positive_data_acceptance]
+
+ATTACKS = [
+    (method, below, mode)
+    for (method, below), operation in OPERATIONS.items()
+    for mode in GenerationMode
+    if mode is GenerationMode.POSITIVE or operation.get("parameters")  # nothing to get wrong
+]
+
+
 @pytest.mark.parametrize("protocol", ["wsgi", "asgi"])
-@pytest.mark.parametrize(("method", "below"), OPERATIONS, ids=" ".join)
+@pytest.mark.parametrize(("method", "below", "mode"), ATTACKS)
 def test_schemathesis_finds_nothing(
     analytics: Analytics, protocol: str, method: str, below: str, mode: GenerationMode
 ) -> None:
@@ -59,6 +72,6 @@ def test_schemathesis_finds_nothing(
     @given(case=operation.as_strategy(generation_mode=mode))
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[*HealthCheck], database=None)
     def attack(case: Any) -> None:
-        case.call_and_validate(headers={"Authorization": f"Bearer {PRIVATE}"})
+        case.call_and_validate(headers={"Authorization": f"Bearer {PRIVATE}"}, excluded_checks=LEFT_OUT)
 
     attack()
