@@ -101,6 +101,8 @@ def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: in
     storage.write([])  # the tables of today
     storage.close()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        # A log of so many rows would be written, and read, and written again. A crash means to begin anew.
+        connection.execute("PRAGMA journal_mode=OFF")
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA cache_size=-200000")
         later = connection.execute(
@@ -117,7 +119,7 @@ def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: in
             connection.execute(sql)
         connection.execute("COMMIT")
         connection.execute("PRAGMA optimize")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode=WAL")
 
 
 def made_rows(events: int, sessions: int, seed: int = 1) -> Iterator[list[Sequence[Any]]]:
