@@ -84,6 +84,26 @@ def check_organisation(org_id: str, principal: Principal, parts: Parts) -> None:
         raise Refused("The token's organisation is another one.", status=403)
 
 
+def organisation_read(org_id: str | None, principal: Principal) -> str:
+    """Whose events a principal may read: those of its own organisation, whatever ``public_orgs`` says.
+
+    About a public organisation everybody may speak; but what others said of their shoppers there is not for
+    everybody to read.
+
+    Args:
+        org_id: that the query names, if any.
+        principal: who asks.
+
+    Raises:
+        Refused: with 403, it may not read, or names another organisation.
+    """
+    if principal.kind == "public":
+        raise Refused("A public token can only create events: reading needs a private one.", status=403)
+    if org_id is not None and org_id != principal.org_id:
+        raise Refused("The token's organisation is another one: events are read with a token of their own.", status=403)
+    return principal.org_id
+
+
 def organisation_in_query(request: Request, principal: Principal, parts: Parts) -> str | None:
     """The organisation that the query names, if any.
 

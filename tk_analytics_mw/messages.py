@@ -50,6 +50,8 @@ class Request(HTTPConnection):
         super().__init__(scope)
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self.body = body
+        self.captured: Mapping[str, str] = {}
+        """What stands in the path where its route has ``{name}``."""
         self.allowed_origin: str | None = None
         """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -12,7 +12,10 @@ from starlette.responses import Response
 from tk_analytics_mw.cors import add_origin, preflight
 from tk_analytics_mw.endpoints.batch import create_batch
 from tk_analytics_mw.endpoints.create import create
+from tk_analytics_mw.endpoints.event import read_event
 from tk_analytics_mw.endpoints.health import healthcheck
+from tk_analytics_mw.endpoints.listing import list_events
+from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.parts import Parts
@@ -31,11 +34,22 @@ class Route(NamedTuple):
     limit: str | None = None
 
 
+def _reading(endpoint: Endpoint) -> dict[str, Route]:
+    return {"GET": Route(endpoint), "HEAD": Route(endpoint)}
+
+
 ROUTES: Final[dict[str, dict[str, Route]]] = {
-    "events": {"POST": Route(create, "max_body_bytes")},
+    "events": {"POST": Route(create, "max_body_bytes"), **_reading(list_events)},
     "events/batch": {"POST": Route(create_batch, "max_batch_bytes")},
-    "healthcheck": {"GET": Route(healthcheck), "HEAD": Route(healthcheck)},
+    "events/sessions": _reading(list_sessions),
+    "events/sessions/{sessionId:path}": _reading(read_session),
+    "events/{id}": _reading(read_event),
+    "healthcheck": _reading(healthcheck),
 }
+"""By the path below the prefix. It may end with ``{name}``, one segment, or ``{name:path}``, all that follows; the
+first one that fits counts."""
+
+_CAPTURING: Final = tuple((*path.partition("{")[::2], methods) for path, methods in ROUTES.items() if "{" in path)
 
 
 def path_below(prefixes: tuple[str, ...], path: str) -> str | None:
@@ -64,7 +78,7 @@ async def answer(
     """
     request = Request(scope)
     try:
-        route = _find(request.method, below.removesuffix("/"))
+        route, request.captured = _find(request.method, below.removesuffix("/"))
         if route.limit is not None:
             limit = getattr(parts.settings, route.limit)
             _check_head(request, limit)
@@ -80,17 +94,26 @@ async def answer(
     return response
 
 
-def _find(method: str, below: str) -> Route:
-    methods = ROUTES.get(below)
-    if methods is None:
-        raise Refused("There is nothing at this path.", status=404)
+def _find(method: str, below: str) -> tuple[Route, Mapping[str, str]]:
+    methods, captured = _match(below)
     route = methods.get(method)
     if route is None:
         allow = ", ".join([*methods, "OPTIONS"])
         if method == "OPTIONS":
-            return Route(partial(preflight, allow=allow))
+            return Route(partial(preflight, allow=allow)), captured
         raise Refused(f"This path answers {allow}.", status=405, headers={"Allow": allow})
-    return route
+    return route, captured
+
+
+def _match(below: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
+    methods = ROUTES.get(below)
+    if methods is not None and "{" not in below:
+        return methods, {}
+    for before, name, methods in _CAPTURING:
+        rest = below.removeprefix(before)
+        if rest and rest != below and ("/" not in rest or name.endswith(":path}")):
+            return methods, {name.partition(":")[0].rstrip("}"): rest}
+    raise Refused("There is nothing at this path.", status=404)
 
 
 def _check_head(request: Request, limit: int) -> None:

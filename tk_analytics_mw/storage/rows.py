@@ -60,5 +60,10 @@ def event_of(row: Sequence[Any]) -> Event:
     for name in _OBJECTS:
         if values[name] is not None:
             values[name] = json.loads(values[name])
-    values["created_at"] = datetime.fromisoformat(values["created_at"].replace("Z", "+00:00"))
+    values["created_at"] = moment_of(values["created_at"])
     return Event.model_validate(values, by_name=True, by_alias=False)
+
+
+def moment_of(text: str) -> datetime:
+    """The moment that stands in ``created_at``."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

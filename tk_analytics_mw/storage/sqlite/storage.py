@@ -14,6 +14,7 @@ from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
+from tk_analytics_mw.storage.sqlite.reads import SqliteReader
 
 Durability = Literal["full", "relaxed"]
 
@@ -55,6 +56,7 @@ class SqliteStorage:
         )
         self.path = self._connections.path
         self.outbox = SqliteOutbox(self._connections)
+        self.reader = SqliteReader(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`.
