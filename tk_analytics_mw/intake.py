@@ -142,7 +142,8 @@ async def keep(
         for number, event in enumerate(events):
             try:
                 prepared[number] = await parts.hooks.prepare(event, request, waits)
-            except Drop:
+            except Drop as drop:
+                parts.refusals.note(drop, request, org_id=event.org_id)
                 del prepared[number]
             except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
                 del prepared[number]

@@ -16,10 +16,12 @@ from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 from tk_analytics_mw.hooks import Hooks
 from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
 from tk_analytics_mw.storage.erasure import ErasingStorage
 from tk_analytics_mw.storage.outbox import DurableStorage
+from tk_analytics_mw.storage.refusals import RefusalStorage
 from tk_analytics_mw.storage.tokens import TokenStorage
 from tk_analytics_mw.storage.urls import storage_from
 from tk_analytics_mw.upkeep import Chore, KeptStorage, Retention
@@ -41,7 +43,10 @@ class Parts:
     tokens: TokenAuthenticator
     hooks: Hooks
     storage: Storage
+    writes: KeptStorage
+    """What group commit writes to."""
     commits: GroupCommit
+    refusals: Refusals
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
     awaiting: Awaiting
@@ -69,9 +74,10 @@ def build_parts(
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
-    written_to = KeptStorage(
+    refusals = Refusals(storage.refusals if isinstance(storage, RefusalStorage) else None)
+    writes = KeptStorage(
         DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None),
-        _upkeep(settings, storage),
+        [refusals.write, *_upkeep(settings, storage)],
     )
     return Parts(
         settings=settings,
@@ -82,7 +88,9 @@ def build_parts(
         tokens=_tokens(settings, storage),
         hooks=hooks,
         storage=storage,
-        commits=GroupCommit(written_to, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        writes=writes,
+        commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        refusals=refusals,
         deliverer=deliverer,
         awaiting=Awaiting(around),
         blocking=blocking,

@@ -13,11 +13,14 @@ from tk_analytics_mw.cors import add_origin, preflight
 from tk_analytics_mw.endpoints.batch import create_batch
 from tk_analytics_mw.endpoints.create import create
 from tk_analytics_mw.endpoints.event import read_event
+from tk_analytics_mw.endpoints.export import export_events
 from tk_analytics_mw.endpoints.health import healthcheck
 from tk_analytics_mw.endpoints.listing import list_events
+from tk_analytics_mw.endpoints.refusals import list_refusals
 from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.errors import Refused
-from tk_analytics_mw.messages import Request
+from tk_analytics_mw.messages import Request, Streamed
+from tk_analytics_mw.openapi import describe
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
 from tk_analytics_mw.waiting import Waits
@@ -41,10 +44,13 @@ def _reading(endpoint: Endpoint) -> dict[str, Route]:
 ROUTES: Final[dict[str, dict[str, Route]]] = {
     "events": {"POST": Route(create, "max_body_bytes"), **_reading(list_events)},
     "events/batch": {"POST": Route(create_batch, "max_batch_bytes")},
+    "events/export": _reading(export_events),
     "events/sessions": _reading(list_sessions),
     "events/sessions/{sessionId:path}": _reading(read_session),
     "events/{id}": _reading(read_event),
     "healthcheck": _reading(healthcheck),
+    "refusals": _reading(list_refusals),
+    "openapi.json": _reading(describe),
 }
 """By the path below the prefix. It may end with ``{name}``, one segment, or ``{name:path}``, all that follows; the
 first one that fits counts."""
@@ -88,8 +94,13 @@ async def answer(
         raise
     except Exception as error:  # noqa: BLE001 - nothing of ours may reach the server
         response = problem_from(error).as_response()
+        parts.refusals.note(error, request)
+        if parts.refusals.due:
+            response.background = partial(parts.refusals.write_later, waits)  # type: ignore[assignment]
     add_origin(response, request, parts)
     if request.method == "HEAD":
+        if isinstance(response, Streamed):
+            return response.without_body()
         response.body = b""
     return response
 

@@ -21,8 +21,8 @@ from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 
 ENVIRONMENT_PREFIX: Final = "TK_ANALYTICS_"
-NO_SETTINGS: Final = frozenset({"TK_ANALYTICS_APP"})
-"""Of that prefix and no setting: where the command line finds the application."""
+APP_VARIABLE: Final = "TK_ANALYTICS_APP"
+"""Tells the command line which application is meant; it is no setting of that application."""
 
 
 def _words(value: Any) -> Any:
@@ -188,9 +188,8 @@ def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, enviro
         raise ConfigurationError("TK_ANALYTICS is a dict of options")
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
-    from_environment = {
-        key: value for key, value in environ.items() if key.startswith(ENVIRONMENT_PREFIX) and key not in NO_SETTINGS
-    }
+    from_environment = {key: value for key, value in environ.items() if key.startswith(ENVIRONMENT_PREFIX)}
+    from_environment.pop(APP_VARIABLE, None)
     sources: tuple[tuple[Mapping[str, Any], Callable[[str], str], str], ...] = (
         (from_environment, lambda key: key.removeprefix(ENVIRONMENT_PREFIX).lower(), "the environment variable {}"),
         (framework or {}, lambda key: str(key).lower(), "TK_ANALYTICS[{!r}]"),

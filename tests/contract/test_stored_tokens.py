@@ -130,7 +130,9 @@ def test_until_it_has_read_again_a_process_goes_by_what_it_knows(host: Host) -> 
     made = create(host, *PUBLIC)
     assert host.from_page(an_event(), token=made["token"]).status == 200
     assert invoke(host, "token", "revoke", made["id"]).exit_code == 0
-    assert host.from_page(an_event(), token=made["token"]).status == 200, "for ten seconds: tests/servers waits for them"
+    assert host.from_page(an_event(), token=made["token"]).status == 200, (
+        "for ten seconds: tests/servers waits for them"
+    )
 
 
 def test_a_token_that_cannot_be_checked_lets_nobody_in(host: Host) -> None:

@@ -114,6 +114,33 @@ def create_tokens(db: Database) -> None:
     )
 
 
+@_set()
+def create_refusals(db: Database) -> None:
+    db.execute(
+        """CREATE TABLE refusals (
+            day TEXT NOT NULL,
+            org_id TEXT NOT NULL,
+            token TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            PRIMARY KEY (day, org_id, token, reason, origin)
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE refusal_samples (
+            id INTEGER PRIMARY KEY,
+            org_id TEXT NOT NULL,
+            refused_at REAL NOT NULL,
+            token TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            path TEXT NOT NULL
+        )"""
+    )
+    db.execute("CREATE INDEX refusal_samples_org ON refusal_samples (org_id)")
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     # No plugins: whatever else is installed beside the host application has no business in its database.

@@ -16,6 +16,7 @@ from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
 from tk_analytics_mw.storage.sqlite.erasure import SqliteErasure
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
+from tk_analytics_mw.storage.sqlite.refusals import SqliteRefusals
 from tk_analytics_mw.storage.sqlite.tokens import SqliteTokens
 
 Durability = Literal["full", "relaxed"]
@@ -60,6 +61,7 @@ class SqliteStorage:
         self.outbox = SqliteOutbox(self._connections)
         self.erasure = SqliteErasure(self._connections)
         self.tokens = SqliteTokens(self._connections)
+        self.refusals = SqliteRefusals(self._connections)
         self.reader = SqliteReader(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
