@@ -24,14 +24,14 @@ logger: Final = logging.getLogger("tk_analytics_mw.upkeep")
 LOOK_EVERY: Final = 60.0
 """Seconds between two looks for events that are too old, while there are none."""
 
-SLICE_SECONDS: Final = 0.002
+SLICE_SECONDS: Final = 0.005
 """That one slice of a purge is to take: its size follows from what the last one took."""
 
-SHARE: Final = 0.05
-"""Of a process's time that a purge takes at the most. Slices of 2 ms every 40 ms: one commit in many waits for one."""
+SHARE: Final = 0.1
+"""Of a process's time that a purge takes at the most. Slices of 5 ms every 50 ms: few commits wait for one."""
 
 MOST: Final = 1_000
-FEWEST: Final = 10
+FEWEST: Final = 50
 """Events of a slice."""
 
 Chore = Callable[[], None]

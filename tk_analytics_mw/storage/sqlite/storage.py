@@ -6,12 +6,15 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.storage.backup import Report
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
+from tk_analytics_mw.storage.sqlite.backup import backup
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
 from tk_analytics_mw.storage.sqlite.erasure import SqliteErasure
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
@@ -80,6 +83,10 @@ class SqliteStorage:
                 self.outbox.add(connection, due, after=last)
             first = {number: _first(connection, events[number]) for number in keyed}
         return [first.get(number, event) for number, event in enumerate(events)] if keyed else None
+
+    def backup(self, path: Path, report: Report) -> None:
+        """See :meth:`BackedUpStorage.backup <tk_analytics_mw.storage.backup.BackedUpStorage.backup>`."""
+        backup(self._connections, path, report)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
