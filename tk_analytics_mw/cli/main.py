@@ -8,11 +8,12 @@ import tk_analytics_mw
 from tk_analytics_mw.cli.backup import backup
 from tk_analytics_mw.cli.deliver import deliver
 from tk_analytics_mw.cli.deliveries import deliveries
+from tk_analytics_mw.cli.doctor import doctor
 from tk_analytics_mw.cli.erasing import erase, purge
 from tk_analytics_mw.cli.refusals import refusals
 from tk_analytics_mw.cli.token import token
 
-COMMANDS = (token, refusals, erase, purge, backup, deliver, deliveries)
+COMMANDS = (doctor, token, refusals, erase, purge, backup, deliver, deliveries)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

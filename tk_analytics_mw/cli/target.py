@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from tk_analytics_mw.analytics import Analytics
 from tk_analytics_mw.errors import AnalyticsError
@@ -35,9 +36,9 @@ def with_parts(command: Function) -> Function:
     @click.pass_context
     @functools.wraps(command)
     def found(context: click.Context, /, *args: Any, app: str | None, **options: Any) -> Any:
-        find = context.find_object(Target)
+        find = found_target(context)
         try:
-            return command(find.parts() if find is not None and app is None else parts_of(app), *args, **options)
+            return command(parts_of(app) if find is None else find.parts(), *args, **options)
         except AnalyticsError as error:
             raise click.ClickException(str(error)) from error
 
@@ -45,20 +46,51 @@ def with_parts(command: Function) -> Function:
 
 
 class Target:
-    """An application that a framework's own command line has found already."""
+    """An application that a framework's own command line has found already.
 
-    def __init__(self, parts: FindParts) -> None:
+    Args:
+        parts: gives its parts.
+        application: gives the WSGI application itself.
+    """
+
+    def __init__(self, parts: FindParts, application: Callable[[], Any] | None = None) -> None:
         self.parts = parts
+        self.application = application
+
+
+def found_target(context: click.Context) -> Target | None:
+    """What a framework's own command line has found, unless another application is named on the command line.
+
+    The variable in the environment is for those who have found none.
+    """
+    named = context.get_parameter_source("app") is ParameterSource.COMMANDLINE
+    return None if named else context.find_object(Target)
 
 
 def parts_of(app: str | None) -> Parts:
-    """Import what ``--app`` names.
+    """The parts of what ``--app`` names.
 
     Raises:
         click.UsageError: it names nothing, or nothing of ours.
     """
     if app is None:
         raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
+    found = load(app)
+    if isinstance(found, Analytics):
+        return found.find_parts()
+    for parts in _parts_within(found):
+        return parts
+    raise click.UsageError(
+        f"--app: {app!r} is a {type(found).__name__}; name an Analytics object, or an application that has one."
+    )
+
+
+def load(app: str) -> Any:
+    """Import what ``module:name`` says; without a name, its ``analytics``.
+
+    Raises:
+        click.UsageError: there is no such module.
+    """
     module_name, colon, path = app.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as flask and uvicorn do
@@ -68,11 +100,15 @@ def parts_of(app: str | None) -> Parts:
         raise click.UsageError(f"--app: cannot import {module_name!r}: {error}") from error
     for name in (path if colon else "analytics").split("."):
         found = getattr(found, name, None)
-    if isinstance(found, Analytics):
-        return found.find_parts()
-    extension = getattr(found, "extensions", {}).get("tk_analytics")
-    if isinstance(extension, Parts):
-        return extension
-    raise click.UsageError(
-        f"--app: {app!r} is a {type(found).__name__}; name an Analytics object, or a Flask application that has one."
-    )
+    return found
+
+
+def _parts_within(application: Any) -> Iterator[Parts]:
+    candidates = [
+        getattr(application, "extensions", {}).get("tk_analytics"),  # Flask
+        getattr(application, "parts", None),  # our own middleware
+        *(each.kwargs.get("parts") for each in getattr(application, "user_middleware", ())),  # Starlette
+    ]
+    for candidate in candidates:
+        if isinstance(candidate, Parts):
+            yield candidate

@@ -135,7 +135,11 @@ def test_nothing_of_an_erased_user_is_left_on_the_disk(storage: SqliteStorage) -
 
 def grep(path: Path, text: str) -> int:
     """How often the files hold a text. Asked in another process: here it would drop SQLite's locks."""
-    script = "import pathlib, sys; print(sum(p.read_bytes().count(sys.argv[2].encode()) for p in pathlib.Path(sys.argv[1]).parent.glob('*')))"
+    script = """if True:
+        import pathlib, sys
+        files = pathlib.Path(sys.argv[1]).parent.iterdir()
+        print(sum(file.read_bytes().count(sys.argv[2].encode()) for file in files))
+    """
     return int(subprocess.run([sys.executable, "-c", script, path, text], capture_output=True, check=True).stdout)
 
 

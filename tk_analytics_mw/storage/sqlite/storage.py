@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -12,11 +12,13 @@ from typing import Any, Final, Literal
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.backup import Report
+from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
 from tk_analytics_mw.storage.sqlite.backup import backup
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
 from tk_analytics_mw.storage.sqlite.erasure import SqliteErasure
+from tk_analytics_mw.storage.sqlite.examination import examine
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
 from tk_analytics_mw.storage.sqlite.refusals import SqliteRefusals
@@ -87,6 +89,10 @@ class SqliteStorage:
     def backup(self, path: Path, report: Report) -> None:
         """See :meth:`BackedUpStorage.backup <tk_analytics_mw.storage.backup.BackedUpStorage.backup>`."""
         backup(self._connections, path, report)
+
+    def examine(self) -> Iterator[Finding]:
+        """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""
+        return examine(self._connections)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""

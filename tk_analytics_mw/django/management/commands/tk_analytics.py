@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.wsgi import get_wsgi_application
 
 from tk_analytics_mw.cli.main import main
 from tk_analytics_mw.cli.target import Target
@@ -21,7 +22,7 @@ class Command(BaseCommand):
 
     def run_from_argv(self, argv: list[str]) -> None:
         """Run from the command line. The options are click's, ``--help`` included."""
-        main.main(argv[2:], prog_name=f"{argv[0]} {argv[1]}", obj=Target(parts))
+        main.main(argv[2:], prog_name=f"{argv[0]} {argv[1]}", obj=Target(parts, get_wsgi_application))
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take everything, for ``call_command``."""
@@ -30,7 +31,9 @@ class Command(BaseCommand):
     def handle(self, *_: Any, arguments: list[str], **__: Any) -> None:
         """Run from ``call_command("tk_analytics", "deliver", "--once")``."""
         try:
-            main.main(arguments, prog_name="tk_analytics", obj=Target(parts), standalone_mode=False)
+            main.main(
+                arguments, prog_name="tk_analytics", obj=Target(parts, get_wsgi_application), standalone_mode=False
+            )
         except click.ClickException as error:
             raise CommandError(error.format_message()) from error
         finally:
