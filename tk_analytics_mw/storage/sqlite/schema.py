@@ -94,6 +94,13 @@ def index_events_for_reads(db: Database) -> None:
     db.execute("CREATE INDEX events_session ON events (org_id, session_id)")
 
 
+@_set()
+def keep_totals(db: Database) -> None:
+    from tk_analytics_mw.storage.sqlite import totals
+
+    totals.create(db.conn)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     # No plugins: whatever else is installed beside the host application has no business in its database.

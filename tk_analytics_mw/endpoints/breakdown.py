@@ -1,0 +1,76 @@
+"""``GET {prefix}/events/breakdown``: how many events there are of each asset, browser, campaign, ..."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from starlette.responses import Response
+
+from tk_analytics_mw.asking import figures_of, question
+from tk_analytics_mw.errors import InvalidEvent
+from tk_analytics_mw.figure_parameters import RecentParameters
+from tk_analytics_mw.messages import Request, json_response
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.storage.figures import Amounts, Dimension
+from tk_analytics_mw.waiting import Waits
+
+_FIELDS: Final = {
+    "assetId": Dimension("asset_id"),
+    "eventType": Dimension("event_type"),
+    "device.type": Dimension("device_type"),
+    "browser": Dimension("browser"),
+    "system": Dimension("system"),
+}
+
+
+class BreakdownParameters(RecentParameters):
+    """Which events, and by what they are told apart."""
+
+    by: Annotated[
+        str,
+        Field(
+            min_length=1,
+            max_length=500,
+            pattern=r"^(?:assetId|eventType|device\.type|browser|system|(?:metadata|configuration)\.[\s\S]+)$",
+            description="assetId, eventType, device.type, browser, system, metadata.<key> or configuration.<key>.",
+        ),
+    ]
+    top: Annotated[int, Field(ge=1, le=500, description="Values that are shown one by one.")] = 10
+
+
+async def break_down(request: Request, parts: Parts, waits: Waits) -> Response:
+    """Answer with what there is of each value, the commonest first, and of all others together."""
+    figures = figures_of(parts)
+    asked = await question(request, parts, waits, BreakdownParameters)
+    wanted = asked.parameters
+    filter_ = wanted.as_recent_filter(asked.org_id, parts.event_types)
+    found = await waits.read(figures.breakdown, filter_, _dimension(wanted.by), top=wanted.top)
+    return json_response(
+        {
+            **wanted.said_of_times(filter_),
+            "by": wanted.by,
+            "total": _amounts(found.total),
+            "groups": [{"value": group.value, **_amounts(group.amounts)} for group in found.groups],
+            "other": {"values": found.other_values, **_amounts(found.other)},
+        }
+    )
+
+
+def _dimension(by: str) -> Dimension:
+    if by in _FIELDS:
+        return _FIELDS[by]
+    column, _, key = by.partition(".")
+    if not key:
+        raise InvalidEvent.at("query", "by", msg="needs a key behind the dot")
+    return Dimension("event_metadata" if column == "metadata" else "configuration", key)
+
+
+def _amounts(amounts: Amounts) -> dict[str, Any]:
+    return {
+        "events": amounts.events,
+        "sum": amounts.metric,
+        "mean": amounts.metric / amounts.events if amounts.events else None,
+        "sessions": amounts.sessions,
+        "users": amounts.users,
+    }
