@@ -177,7 +177,7 @@ class Analytics:
 
     def close(self) -> None:
         """Let go of what is open in this process. The next event opens it again."""
-        self.find_parts().storage.close()
+        self.find_parts().writes.close()
 
     # Mounting
 

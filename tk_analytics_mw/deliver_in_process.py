@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import contextvars
 import os
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.hooks import Hooks
 from tk_analytics_mw.storage.base import Storage
+
+END: Final = 10.0
+"""Seconds that the end of a process waits for a call that is under way. Servers kill after 30."""
 
 
 class DeliveringStorage:
@@ -26,8 +31,7 @@ class DeliveringStorage:
         self._storage = storage
         self._hooks = hooks
         self._deliverer = deliverer
-        self._threads: dict[int, threading.Thread] = {}  # by process: a thread does not survive a fork
-        self._starting = threading.Lock()
+        self._running: dict[int, _Running] = {}  # by process: a thread does not survive a fork
 
     def write(self, events: Sequence[Event]) -> Sequence[Event] | None:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`."""
@@ -41,17 +45,41 @@ class DeliveringStorage:
         return stored
 
     def close(self) -> None:
-        """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
+        """Let the deliverer of this process end, and let go of the storage."""
+        running = self._running.pop(os.getpid(), None)
+        if running is not None:
+            running.end()
         self._storage.close()
 
     def _start(self, deliverer: Deliverer) -> None:
         pid = os.getpid()
-        if pid not in self._threads:
-            with self._starting:
-                if pid not in self._threads:
-                    thread = threading.Thread(
-                        target=deliverer.run, args=(threading.Event(),), name="tk-analytics-deliverer", daemon=True
-                    )
-                    self._threads[pid] = thread
-                    thread.start()
+        if pid not in self._running:
+            running = _Running(deliverer)
+            if self._running.setdefault(pid, running) is running:
+                running.start()
         deliverer.wake()
+
+
+class _Running:
+    """A deliverer in a thread of this process. It ends before the interpreter does."""
+
+    def __init__(self, deliverer: Deliverer) -> None:
+        self._pid = os.getpid()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=contextvars.Context().run,
+            args=(deliverer.run, self._stop),
+            name="tk-analytics-deliverer",
+            daemon=True,
+        )
+
+    def start(self) -> None:
+        atexit.register(self.end)
+        self._thread.start()
+
+    def end(self) -> None:
+        if self._pid != os.getpid():
+            return  # a child that was forked runs its parent's exit functions, too
+        atexit.unregister(self.end)
+        self._stop.set()
+        self._thread.join(END)

@@ -6,24 +6,29 @@ of its own, so that a slow function holds up its own deliveries only.
 
 from __future__ import annotations
 
+import contextvars
 import logging
-import random
+import os
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from tk_analytics_mw.errors import Discard, Retry, StorageUnavailable, SwitchOff
+from tk_analytics_mw.attempts import MAX_ERROR, attempt
+from tk_analytics_mw.errors import StorageUnavailable, SwitchOff
 from tk_analytics_mw.hooks import DurableHook, Hooks
-from tk_analytics_mw.storage.outbox import Delivery, Outbox, Outcome
-from tk_analytics_mw.waiting import Waits, run_blocking
+from tk_analytics_mw.storage.outbox import Outbox, Outcome
+from tk_analytics_mw.waiting import Waits
 
 logger: Final = logging.getLogger("tk_analytics_mw.delivery")
 
 BATCH: Final = 100
-"""Deliveries claimed at once: two commits for a hundred of them."""
+"""Deliveries claimed at once, at most: two commits for a hundred of them."""
+
+TURN: Final = 1.0
+"""Seconds of calls that are claimed at once: what slow functions leave to other deliverers."""
 
 LEASE: Final = 60.0
 """Seconds until the deliveries of a deliverer that died are taken over. A living one renews it."""
@@ -34,11 +39,11 @@ POLL: Final = 0.25
 SETTLE_EVERY: Final = 0.1
 """Seconds of calls after which their outcomes are written down: what a crash may repeat."""
 
+SLICE: Final = 1_000
+"""Settled deliveries removed at once: some 5 ms, for which writers wait."""
+
 HOUSEKEEPING: Final = 60.0
 """Seconds between two looks for settled deliveries that need be kept no longer."""
-
-MAX_ERROR: Final = 500
-"""Characters kept of what a function raised."""
 
 
 class Deliverer:
@@ -65,16 +70,14 @@ class Deliverer:
         poll: float = POLL,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._hooks = hooks
-        self._outbox = outbox
-        self._waits = waits
-        self._keep = keep
-        self._lease = lease
-        self._poll = poll
-        self._clock = clock
-        self._owners: set[str] = set()
-        self._owners_lock = threading.Lock()
-        self._news = threading.Condition()
+        self.hooks = hooks
+        self.outbox = outbox
+        self.waits = waits
+        self.keep = keep
+        self.lease = lease
+        self.poll = poll
+        self.clock = clock
+        self._runs: dict[int, _Run] = {}  # by process: a lock held during a fork stays held in the child
 
     def run(self, stop: threading.Event, *, once: bool = False) -> None:
         """Deliver until ``stop`` is set; a call that is under way is waited for.
@@ -83,95 +86,137 @@ class Deliverer:
             stop: set by another thread, or a signal handler.
             once: return when nothing is due any more.
         """
-        self._report_orphans()
-        threads: dict[str, threading.Thread] = {}
-        finished = threading.Event()
-        renewer = threading.Thread(target=self._renew, args=(finished,), name="tk-analytics-leases", daemon=True)
-        renewer.start()
-        tidied = float("-inf")
-        try:
-            while True:
-                for name, hook in list(self._hooks.durable.items()):
-                    thread = threads.get(name)
-                    if thread is None or (not thread.is_alive() and not once):
-                        threads[name] = threading.Thread(
-                            target=self._serve, args=(hook, stop, once), name=f"tk-analytics-{name}", daemon=True
-                        )
-                        threads[name].start()
-                if time.monotonic() - tidied > HOUSEKEEPING:
-                    tidied = time.monotonic()
-                    self._tidy()
-                if stop.wait(self._poll) or (once and not any(thread.is_alive() for thread in threads.values())):
-                    break
-        finally:
-            self.wake()
-            for thread in threads.values():
-                thread.join()
-            finished.set()
-            renewer.join()
+        run = self._runs[os.getpid()] = _Run(self, stop, once)
+        run.run()
 
     def wake(self) -> None:
         """Look now: something new is due."""
+        run = self._runs.get(os.getpid())
+        if run is not None:
+            run.wake()
+
+
+class _Run:
+    """A deliverer at work in one process."""
+
+    def __init__(self, deliverer: Deliverer, stop: threading.Event, once: bool) -> None:
+        self._deliverer = deliverer
+        self._hooks = deliverer.hooks
+        self._outbox = deliverer.outbox
+        self._stop = stop
+        self._once = once
+        self._ended = threading.Event()
+        self._limits: dict[str, int] = {}  # by name, what fits into a turn
+        self._owners: set[str] = set()
+        self._owners_lock = threading.Lock()
+        self._news = threading.Condition()
+
+    @property
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._ended.is_set()
+
+    def run(self) -> None:
+        threads: dict[str, threading.Thread] = {}
+        renewer = self._start("leases", self._renew)
+        tidied = float("-inf")
+        try:
+            self._report_orphans()
+            while not self._over:
+                for name, hook in list(self._hooks.durable.items()):
+                    if name not in threads:
+                        threads[name] = self._start(name, self._serve, hook)
+                if time.monotonic() - tidied > HOUSEKEEPING:
+                    tidied = time.monotonic()
+                    self._tidy()
+                if self._once:
+                    for thread in threads.values():
+                        thread.join()
+                    break
+                self._stop.wait(self._deliverer.poll)
+        finally:
+            self._ended.set()
+            self.wake()
+            for thread in (*threads.values(), renewer):
+                thread.join()
+
+    def wake(self) -> None:
         with self._news:
             self._news.notify_all()
 
+    def _start(self, name: str, function: Callable[..., None], *args: Any) -> threading.Thread:
+        # A context of its own: the request that happens to start a deliverer is none of its business.
+        run = contextvars.Context().run
+        thread = threading.Thread(target=run, args=(function, *args), name=f"tk-analytics-{name}", daemon=True)
+        thread.start()
+        return thread
+
     def _report_orphans(self) -> None:
-        for name, counts in self._outbox.counts().items():
-            if name not in self._hooks.durable and counts.pending:
+        try:
+            counts = self._outbox.counts()
+        except StorageUnavailable as error:
+            logger.warning("%s", error)
+            return
+        for name, each in counts.items():
+            if name not in self._hooks.durable and each.pending:
                 logger.warning(
                     "%d deliveries wait for %r, and no durable hook has this name: they are kept. Is the module that "
                     "registers it imported? 'tk-analytics deliveries discard --name %s' gives them up.",
-                    counts.pending,
+                    each.pending,
                     name,
                     name,
                 )
 
     def _tidy(self) -> None:
+        before = self._deliverer.clock() - self._deliverer.keep
         try:
-            while self._outbox.forget(before=self._clock() - self._keep, limit=1_000) == 1_000:  # a slice: 5 ms
+            while self._outbox.forget(before=before, limit=SLICE) == SLICE and not self._over:
                 pass
         except StorageUnavailable as error:
             logger.warning("settled deliveries could not be removed: %s", error)
 
-    def _serve(self, hook: DurableHook, stop: threading.Event, once: bool) -> None:
+    def _serve(self, hook: DurableHook) -> None:
         name = hook.subscription.name
         enrolled = False
-        while not stop.is_set():
+        while not self._over:
             try:
-                while not enrolled and not stop.is_set():
-                    enrolled = not self._outbox.enroll(hook.subscription, now=self._clock())
-                found = self._deliver_batch(hook, stop)
+                if not enrolled:
+                    enrolled = not self._outbox.enroll(hook.subscription, now=self._deliverer.clock())
+                found = enrolled and self._deliver_batch(hook)
             except StorageUnavailable as error:
                 logger.warning("deliveries for %r: %s", name, error)
-                stop.wait(error.retry_after)
+                self._stop.wait(error.retry_after)
                 continue
-            if not found:
-                if once:
+            except Exception:
+                logger.exception("deliveries for %r", name)
+                self._stop.wait(1.0)
+                continue
+            if enrolled and not found:
+                if self._once:
                     return
                 with self._news:
-                    self._news.wait(self._poll)
+                    self._news.wait(self._deliverer.poll)
 
-    def _deliver_batch(self, hook: DurableHook, stop: threading.Event) -> bool:
+    def _deliver_batch(self, hook: DurableHook) -> bool:
         with self._holding() as owner:
-            now = self._clock()
+            now = self._deliverer.clock()
             batch = self._outbox.claim(
                 hook.subscription.name,
                 owner=owner,
-                limit=BATCH,
+                limit=self._limits.get(hook.subscription.name, 1),
                 now=now,
-                until=now + self._lease,
+                until=now + self._deliverer.lease,
                 ordered=hook.ordered,
             )
             done = 0
             outcomes: list[Outcome] = []
-            settled = time.monotonic()
+            started = settled = time.monotonic()
             off: SwitchOff | None = None
             try:
                 for delivery in batch:
-                    if stop.is_set():
+                    if self._over:
                         break
                     try:
-                        outcomes.append(self._attempt(hook, delivery))
+                        outcomes.append(attempt(hook, delivery, self._deliverer.waits, self._deliverer.clock))
                     except SwitchOff as error:
                         off = error
                         break
@@ -179,13 +224,16 @@ class Deliverer:
                     if hook.ordered and outcomes[-1].state == "retrying":
                         break
                     if time.monotonic() - settled > SETTLE_EVERY:
-                        self._outbox.settle(owner, outcomes, now=self._clock())
+                        self._outbox.settle(owner, outcomes, now=self._deliverer.clock())
                         outcomes, settled = [], time.monotonic()
             finally:
                 if outcomes:
-                    self._outbox.settle(owner, outcomes, now=self._clock())
+                    self._outbox.settle(owner, outcomes, now=self._deliverer.clock())
                 if done < len(batch):
                     self._outbox.release(owner)
+            if done:
+                each = (time.monotonic() - started) / done
+                self._limits[hook.subscription.name] = max(1, min(BATCH, int(TURN / each)))
             if off is not None:
                 self._switch_off(hook.subscription.name, off)
             return bool(batch)
@@ -201,51 +249,16 @@ class Deliverer:
             with self._owners_lock:
                 self._owners.discard(owner)
 
-    def _renew(self, finished: threading.Event) -> None:
-        while not finished.wait(self._lease / 3):
+    def _renew(self) -> None:
+        lease = self._deliverer.lease
+        while not self._ended.wait(lease / 3):
             with self._owners_lock:
                 owners = list(self._owners)
             for owner in owners:
                 try:
-                    self._outbox.renew(owner, until=self._clock() + self._lease)
+                    self._outbox.renew(owner, until=self._deliverer.clock() + lease)
                 except StorageUnavailable as error:
                     logger.warning("a lease could not be renewed: %s", error)
-
-    def _attempt(self, hook: DurableHook, delivery: Delivery) -> Outcome:
-        if delivery.attempt > hook.max_attempts:
-            return self._dead(delivery, "the deliverer died during each of the attempts")
-        try:
-            run_blocking(self._waits.call(hook.function, delivery.event, delivery))
-        except SwitchOff:
-            raise
-        except Discard as error:
-            return Outcome(delivery, "discarded", str(error))
-        except BaseException as error:  # noqa: BLE001 - of host code, in a thread of its own: sys.exit() included
-            return self._failed(hook, delivery, error)
-        return Outcome(delivery, "delivered")
-
-    def _failed(self, hook: DurableHook, delivery: Delivery, error: BaseException) -> Outcome:
-        said = (str(error) if isinstance(error, Retry) else f"{type(error).__name__}: {error}")[:MAX_ERROR]
-        if delivery.attempt >= hook.max_attempts:
-            return self._dead(delivery, said)
-        after = error.after if isinstance(error, Retry) else None
-        if after is None:
-            after = hook.backoff(delivery.attempt) * random.uniform(0.75, 1.25)  # noqa: S311
-        log = logger.info if isinstance(error, Retry) else logger.warning
-        log(
-            "delivery %s failed, attempt %d of %d; again in %.0f s: %s",
-            delivery.id,
-            delivery.attempt,
-            hook.max_attempts,
-            after,
-            said,
-            exc_info=None if isinstance(error, Retry) else error,
-        )
-        return Outcome(delivery, "retrying", said, due_at=self._clock() + max(after, 0.0))
-
-    def _dead(self, delivery: Delivery, why: str) -> Outcome:
-        logger.error("delivery %s is given up after %d attempts: %s", delivery.id, delivery.attempt, why)
-        return Outcome(delivery, "dead", why)
 
     def _switch_off(self, name: str, error: SwitchOff) -> None:
         why = str(error)[:MAX_ERROR]

@@ -7,7 +7,7 @@ of request and gives one kind of response.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
@@ -106,6 +106,34 @@ class _Answer(Response):
         self.body = body
         self.background = None
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+
+class Streamed(Response):
+    """An answer that is made while it is sent.
+
+    Args:
+        chunks: makes its bytes, given how to wait (:class:`~tk_analytics_mw.waiting.Waits`). An error in it ends the
+            connection before its time, which is how a client sees that the answer is not whole.
+        content_type: of the answer.
+        filename: that a browser would save it under.
+    """
+
+    def __init__(self, chunks: Callable[[Any], AsyncGenerator[bytes, None]], content_type: str, filename: str) -> None:
+        self.chunks = chunks
+        self.status_code = 200
+        self.body = b""
+        self.background = None
+        self.raw_headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            (b"content-disposition", f'attachment; filename="{filename}"'.encode("latin-1")),
+            *_COMMON_HEADERS,
+        ]
+
+    def without_body(self) -> Response:
+        """The answer to a ``HEAD`` request."""
+        response = Response()
+        response.raw_headers = self.raw_headers
+        return response
 
 
 def json_response(value: Any) -> Response:

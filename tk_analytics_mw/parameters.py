@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -87,7 +87,17 @@ def _storable(text: str) -> bool:
 
 Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Moment = Annotated[date | datetime, BeforeValidator(_moment)]
-Metadata = Annotated[dict[str, Any], BeforeValidator(_object)]
+Metadata = Annotated[
+    dict[str, Any],
+    BeforeValidator(_object),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "maxProperties": MAX_METADATA,
+            "additionalProperties": {"type": ["string", "number", "boolean", "null"]},
+        }
+    ),
+]
 
 
 class Parameters(BaseModel):

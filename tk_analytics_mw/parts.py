@@ -40,6 +40,8 @@ class Parts:
     """Where any of the listed public tokens may be used: for CORS headers on answers without a principal."""
     hooks: Hooks
     storage: Storage
+    writes: DeliveringStorage
+    """What group commit writes to."""
     commits: GroupCommit
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
@@ -68,7 +70,7 @@ def build_parts(
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
-    written_to = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
+    writes = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
     return Parts(
         settings=settings,
         event_types=types,
@@ -79,7 +81,8 @@ def build_parts(
         token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
         hooks=hooks,
         storage=storage,
-        commits=GroupCommit(written_to, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        writes=writes,
+        commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
         deliverer=deliverer,
         awaiting=Awaiting(around),
         blocking=blocking,

@@ -15,13 +15,15 @@ from tk_analytics_mw.endpoints.batch import create_batch
 from tk_analytics_mw.endpoints.breakdown import break_down
 from tk_analytics_mw.endpoints.create import create
 from tk_analytics_mw.endpoints.event import read_event
+from tk_analytics_mw.endpoints.export import export_events
 from tk_analytics_mw.endpoints.funnel import count_funnel
 from tk_analytics_mw.endpoints.health import healthcheck
 from tk_analytics_mw.endpoints.listing import list_events
 from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.endpoints.views import count_views
 from tk_analytics_mw.errors import Refused
-from tk_analytics_mw.messages import Request
+from tk_analytics_mw.messages import Request, Streamed
+from tk_analytics_mw.openapi import describe
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
 from tk_analytics_mw.waiting import Waits
@@ -49,10 +51,12 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "events/breakdown": _reading(break_down),
     "events/funnel": _reading(count_funnel),
     "events/views": _reading(count_views),
+    "events/export": _reading(export_events),
     "events/sessions": _reading(list_sessions),
     "events/sessions/{sessionId:path}": _reading(read_session),
     "events/{id}": _reading(read_event),
     "healthcheck": _reading(healthcheck),
+    "openapi.json": _reading(describe),
 }
 """By the path below the prefix. It may end with ``{name}``, one segment, or ``{name:path}``, all that follows; the
 first one that fits counts."""
@@ -98,6 +102,8 @@ async def answer(
         response = problem_from(error).as_response()
     add_origin(response, request, parts)
     if request.method == "HEAD":
+        if isinstance(response, Streamed):
+            return response.without_body()
         response.body = b""
     return response
 

@@ -14,7 +14,7 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeVar
@@ -139,6 +139,23 @@ def _limiter(of_loop: RunVar[anyio.CapacityLimiter], threads: int) -> anyio.Capa
         limiter = anyio.CapacityLimiter(threads)
         of_loop.set(limiter)
         return limiter
+
+
+def iterate_blocking(chunks: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """Go through what a coroutine that waits with :class:`Blocking` yields, in this thread without an event loop."""
+    try:
+        while (chunk := run_blocking(_next(chunks))) is not None:
+            yield chunk
+    finally:
+        run_blocking(_close(chunks))
+
+
+async def _next(chunks: AsyncGenerator[T, None]) -> T | None:
+    return await anext(chunks, None)
+
+
+async def _close(chunks: AsyncGenerator[Any, None]) -> None:
+    await chunks.aclose()
 
 
 def is_async(function: Callable[..., Any]) -> bool:

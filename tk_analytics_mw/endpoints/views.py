@@ -38,7 +38,8 @@ async def count_views(request: Request, parts: Parts, waits: Waits) -> Response:
     since, until = filter_.since, filter_.until
     if since is None or until is None:
         now = datetime.now(timezone.utc)
-        first, last = await waits.read(figures.span, asked.org_id) or (now, now)
+        span = await waits.read(figures.span, asked.org_id)
+        first, last = span or (now, now)
         since = since or min(first, until or now)
         until = until or max(now, last + timedelta(milliseconds=1), since)
     found = _periods(wanted, since, until)

@@ -8,6 +8,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
+from pydantic.alias_generators import to_camel
+
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.json_values import dump
@@ -37,6 +39,8 @@ COLUMNS: Final = (
     "idempotency_key",
 )
 
+WIRE_NAMES: Final = {name: to_camel(name) for name in COLUMNS}
+"""How the contract spells them."""
 
 _OBJECTS: Final = ("event_metadata", "configuration")
 _PLACES: Final = tuple(COLUMNS.index(name) for name in _OBJECTS)

@@ -123,8 +123,10 @@ class SqliteOutbox:
                 return []
             positions, lost = _due(connection, name, limit=limit, now=now, ordered=ordered)
             connection.executemany(_TAKE, [(owner, until, lost, now, name, position) for position in positions])
-            rows = [connection.execute(_TAKEN, (name, position)).fetchone() for position in positions]
-            return [_delivery(name, row) for row in rows]
+            found = [(position, connection.execute(_TAKEN, (name, position)).fetchone()) for position in positions]
+            gone = [(name, position) for position, row in found if row is None]  # deleted by hand, in the database
+            connection.executemany("DELETE FROM deliveries WHERE name = ? AND position = ?", gone)
+            return [_delivery(name, row) for _, row in found if row is not None]
 
     def renew(self, owner: str, *, until: float) -> None:
         """See :meth:`Outbox.renew <tk_analytics_mw.storage.outbox.Outbox.renew>`."""
