@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from tk_analytics_mw.events import EventTypes
@@ -59,7 +59,7 @@ def _duration(value: Any) -> Any:
 
 
 _TEXT: Final = {"type": "string", "maxLength": 64}
-Zone = Annotated[tzinfo, BeforeValidator(_zone), WithJsonSchema({**_TEXT, "examples": ["Europe/Berlin"]})]
+Zone = Annotated[InstanceOf[tzinfo], BeforeValidator(_zone), WithJsonSchema({**_TEXT, "examples": ["Europe/Berlin"]})]
 Duration = Annotated[timedelta, BeforeValidator(_duration), WithJsonSchema({**_TEXT, "examples": ["30m"]})]
 
 

@@ -46,7 +46,7 @@ async def count_views(request: Request, parts: Parts, waits: Waits) -> Response:
     edges = [since, *(period.end for period in found[:-1]), until] if found else []
     counts = await waits.read(figures.views, filter_, edges) if found else []
     views = [
-        {**_name(period, wanted.range), "views": count, "cumulative": cumulative}
+        {**_name(period, wanted), "views": count, "cumulative": cumulative}
         for period, count, cumulative in zip(found, counts, accumulate(counts), strict=True)
     ]
     skip = (wanted.page - 1) * wanted.per_page
@@ -73,6 +73,8 @@ def _periods(wanted: ViewsParameters, since: datetime, until: datetime) -> list[
         raise InvalidEvent.at("query", "endDate", msg="is beyond the calendar") from None
 
 
-def _name(period: Period, range_: Range) -> dict[str, Any]:
-    # The published client's ranges have nothing but names. An hour may be there twice, and few know week 53.
-    return {**period.names, "start": period.start.isoformat()} if range_ in ("hour", "week") else {**period.names}
+def _name(period: Period, wanted: ViewsParameters) -> dict[str, Any]:
+    if wanted.range not in ("hour", "week"):
+        return dict(period.names)  # as the published client's schema has it, and nothing besides
+    # An hour may be there twice, and few know week 53.
+    return {**period.names, "start": period.start.astimezone(wanted.timezone).isoformat()}
