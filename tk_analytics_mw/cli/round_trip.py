@@ -61,7 +61,7 @@ def round_trip(parts: Parts, application: Any, host: str) -> Iterator[Finding]:
             yield Finding(
                 "error",
                 f"{prefix}healthcheck is answered with {status}, and not by us",
-                "Is the API mounted in this application, and before what answers there? See init_app, install, MIDDLEWARE.",
+                "Is the API mounted in this application, and before what answers there?",
             )
     if reached:
         yield from _event(parts, send)

@@ -35,7 +35,7 @@ def examine(connections: Connections) -> Iterator[Finding]:
     if has_wal_reset_bug():
         yield Finding(
             "warning",
-            f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug: several processes can, very rarely, corrupt a file",
+            f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug: several processes may, very rarely, break a file",
             f"Use a Python that is linked with SQLite {WAL_RESET_FIXED} or later; until then run one process, or keep "
             "backups (tk-analytics backup).",
         )

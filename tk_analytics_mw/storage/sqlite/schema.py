@@ -95,6 +95,13 @@ def index_events_for_reads(db: Database) -> None:
 
 
 @_set()
+def keep_totals(db: Database) -> None:
+    from tk_analytics_mw.storage.sqlite import totals
+
+    totals.create(db.conn)
+
+
+@_set()
 def create_tokens(db: Database) -> None:
     # Times are seconds since 1970, the day of the last use is ISO 8601. No token is in it, only its SHA-256.
     db.execute(

@@ -19,6 +19,7 @@ from tk_analytics_mw.storage.sqlite.backup import backup
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
 from tk_analytics_mw.storage.sqlite.erasure import SqliteErasure
 from tk_analytics_mw.storage.sqlite.examination import examine
+from tk_analytics_mw.storage.sqlite.figures import SqliteFigures
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
 from tk_analytics_mw.storage.sqlite.refusals import SqliteRefusals
@@ -68,6 +69,7 @@ class SqliteStorage:
         self.tokens = SqliteTokens(self._connections)
         self.refusals = SqliteRefusals(self._connections)
         self.reader = SqliteReader(self._connections)
+        self.figures = SqliteFigures(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`.
