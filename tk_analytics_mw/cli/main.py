@@ -10,10 +10,31 @@ from tk_analytics_mw.cli.deliver import deliver
 from tk_analytics_mw.cli.deliveries import deliveries
 from tk_analytics_mw.cli.doctor import doctor
 from tk_analytics_mw.cli.erasing import erase, purge
+from tk_analytics_mw.cli.export import export
+from tk_analytics_mw.cli.importing import import_
+from tk_analytics_mw.cli.openapi import openapi
+from tk_analytics_mw.cli.rebuild import rebuild
 from tk_analytics_mw.cli.refusals import refusals
+from tk_analytics_mw.cli.stats import stats
+from tk_analytics_mw.cli.tail import tail
 from tk_analytics_mw.cli.token import token
 
-COMMANDS = (doctor, token, refusals, erase, purge, backup, deliver, deliveries)
+COMMANDS = (
+    doctor,
+    stats,
+    tail,
+    refusals,
+    token,
+    export,
+    import_,
+    erase,
+    purge,
+    rebuild,
+    backup,
+    deliver,
+    deliveries,
+    openapi,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

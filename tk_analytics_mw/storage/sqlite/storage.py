@@ -23,7 +23,9 @@ from tk_analytics_mw.storage.sqlite.figures import SqliteFigures
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
 from tk_analytics_mw.storage.sqlite.refusals import SqliteRefusals
+from tk_analytics_mw.storage.sqlite.survey import organisations, survey
 from tk_analytics_mw.storage.sqlite.tokens import SqliteTokens
+from tk_analytics_mw.storage.survey import Survey
 
 Durability = Literal["full", "relaxed"]
 
@@ -91,6 +93,14 @@ class SqliteStorage:
     def backup(self, path: Path, report: Report) -> None:
         """See :meth:`BackedUpStorage.backup <tk_analytics_mw.storage.backup.BackedUpStorage.backup>`."""
         backup(self._connections, path, report)
+
+    def organisations(self) -> list[str]:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return organisations(self._connections)
+
+    def survey(self) -> Survey:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return survey(self._connections)
 
     def examine(self) -> Iterator[Finding]:
         """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""

@@ -76,7 +76,7 @@ class Summaries:
     def rebuild(self, progress: Callable[[int, int], None]) -> None:
         """See :meth:`Figures.rebuild <tk_analytics_mw.storage.figures.Figures.rebuild>`."""
         with self._connections.reading() as snapshot:
-            weeks = [(org_id, week) for org_id in _organisations(snapshot) for week in _weeks(snapshot, org_id)]
+            weeks = [(org_id, week) for org_id in organisations(snapshot) for week in _weeks(snapshot, org_id)]
         for done, (org_id, week) in enumerate(weeks):
             progress(done, len(weeks))
             self._rebuild_week(org_id, week)
@@ -121,7 +121,7 @@ class Summaries:
             self._sum_up(org_id, days[number : number + AT_ONCE])
 
 
-def _organisations(connection: sqlite3.Connection) -> Iterator[str]:
+def organisations(connection: sqlite3.Connection) -> Iterator[str]:
     """Those that have events or totals: from one to the next through the indexes, not through the events."""
     org_id = ""
     while True:
