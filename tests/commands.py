@@ -38,9 +38,21 @@ def run(
     *words: str, folder: Path, environment: Mapping[str, str] | None = None, expect: int = 0, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run ``tk-analytics words`` in a process of its own, in a folder with a module ``shop`` that has ``analytics``."""
+    script = "from tk_analytics_mw.cli.main import main; main()"
+    return _run("-W", "error", "-c", script, *words, folder=folder, environment=environment, expect=expect, stdin=stdin)
+
+
+def run_flask(*words: str, folder: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run ``flask tk-analytics words`` in a folder with a module ``app``."""
+    return _run("-m", "flask", "--app", "app", "tk-analytics", *words, folder=folder, expect=expect)
+
+
+def _run(
+    *words: str, folder: Path, environment: Mapping[str, str] | None = None, expect: int, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TK_ANALYTICS_")}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "from tk_analytics_mw.cli.main import main; main()", *words],
+        [sys.executable, *words],
         cwd=folder,
         env={**clean, "PYTHONPATH": str(ROOT), "TK_ANALYTICS_APP": "shop", **(environment or {})},
         capture_output=True,

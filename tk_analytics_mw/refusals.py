@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from tk_analytics_mw.auth.origins import is_origin
-from tk_analytics_mw.errors import Drop, InvalidEvent, Refused, Reject, StorageUnavailable
+from tk_analytics_mw.errors import Drop, InvalidEvent, ReadTooLong, Refused, Reject, StorageUnavailable
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.storage.refusals import OTHER, SAMPLES, Refusal, RefusalStore, Sample
 from tk_analytics_mw.waiting import Waits
@@ -53,6 +53,12 @@ _BY_STATUS: Final = {
 }
 
 
+_BY_KIND: Final = {Reject: "rejected by the host", StorageUnavailable: _BY_STATUS[503], ReadTooLong: "took too long"}
+
+_Key = tuple[str, str, str, str]  # of a Refusal
+_Sample = tuple[float, _Key, str]  # seconds since 1970, and the path
+
+
 class Refusals:
     """Gathers the refusals of one application.
 
@@ -66,34 +72,33 @@ class Refusals:
         self._clock = clock
         self._gathered: dict[int, _Gathered] = {}  # by process: a child has no part in what its parent gathered
 
-    def note(self, error: Exception, request: Request | None, *, org_id: str | None = None) -> None:
+    def note(self, error: Exception, request: Request | None, *, org_id: str = "") -> bool:
         """Note that a request, or one of its events, was refused or dropped.
 
         Args:
             error: why.
             request: ``None`` for an event of host code.
             org_id: whose it was, where there is no request.
+
+        Returns:
+            Whether it is time to :meth:`write`.
         """
         if self.store is None:
-            return
-        principal = None if request is None else request.principal
-        refusal = Refusal(
-            (org_id or "") if principal is None else principal.org_id,
-            "" if principal is None else principal.name,
-            reason_of(error),
-            "" if request is None else _origin(request.header(b"origin")),
-        )
-        self._own().add(Sample(datetime.now(timezone.utc), refusal, _path(error)))
-
-    @property
-    def due(self) -> bool:
-        """Whether it is time to write down what was gathered."""
-        gathered = self._gathered.get(os.getpid())
-        return gathered is not None and bool(gathered.counts) and self._clock() >= gathered.due
+            return False
+        token = origin = ""
+        if request is not None:
+            origin = _origin(request.header(b"origin"))
+            if request.principal is not None:
+                org_id, token = request.principal.org_id, request.principal.name
+        # Plain tuples: what is made for each refusal is to cost an attacked shop little.
+        gathered = self._gathered.get(os.getpid()) or self._own()
+        gathered.add((org_id, token, reason_of(error), origin), time.time(), _path(error))
+        return self._clock() >= gathered.due
 
     def write(self) -> None:
-        """Write down what was gathered, if it is time. It may block."""
-        if self.due:
+        """Write down what was gathered, if there is anything and it is time. It may block."""
+        gathered = self._gathered.get(os.getpid())
+        if gathered is not None and gathered.counts and self._clock() >= gathered.due:
             self.write_now()
 
     def write_now(self) -> None:
@@ -106,7 +111,14 @@ class Refusals:
             counts, samples = gathered.take()
             if counts:
                 try:
-                    self.store.add(datetime.now(timezone.utc).date(), counts, samples)
+                    self.store.add(
+                        datetime.now(timezone.utc).date(),
+                        {Refusal(*key): number for key, number in counts.items()},
+                        [
+                            Sample(datetime.fromtimestamp(moment, timezone.utc), Refusal(*key), path)
+                            for moment, key, path in samples
+                        ],
+                    )
                 except StorageUnavailable as error:
                     logger.warning("refusals could not be written: %s", error)
                     gathered.due = self._clock() + AGAIN_AFTER
@@ -132,53 +144,46 @@ class _Gathered:
     """What one process has gathered since the last write."""
 
     def __init__(self) -> None:
-        self.counts: Counter[Refusal] = Counter()
+        self.counts: Counter[_Key] = Counter()
         self.due = float("-inf")
         self.writing = threading.Lock()
-        self._samples: dict[str, deque[Sample]] = {}  # by organisation: none can push out those of another
+        self._samples: dict[str, deque[_Sample]] = {}  # by organisation: none can push out those of another
         self._mutex = threading.Lock()
 
-    def add(self, sample: Sample, number: int = 1) -> None:
+    def add(self, key: _Key, moment: float, path: str) -> None:
         with self._mutex:
-            refusal = sample.refusal
-            if refusal not in self.counts and len(self.counts) >= MOST:
-                refusal = refusal._replace(token=OTHER, origin=OTHER)
-            self.counts[refusal] += number
-            samples = self._samples.get(refusal.org_id)
+            samples = self._samples.get(key[0])
             if samples is None:
-                samples = self._samples.setdefault(refusal.org_id, deque(maxlen=SAMPLES))
-            samples.append(sample)
+                samples = self._samples[key[0]] = deque(maxlen=SAMPLES)
+            samples.append((moment, key, path))
+            if len(self.counts) >= MOST and key not in self.counts:
+                key = (key[0], OTHER, key[2], OTHER)
+            self.counts[key] += 1
 
-    def take(self) -> tuple[Counter[Refusal], list[Sample]]:
+    def take(self) -> tuple[Counter[_Key], list[_Sample]]:
         with self._mutex:
             counts, self.counts = self.counts, Counter()
             samples, self._samples = self._samples, {}
         return counts, [sample for each in samples.values() for sample in each]
 
-    def give_back(self, counts: Counter[Refusal], samples: list[Sample]) -> None:
+    def give_back(self, counts: Counter[_Key], samples: list[_Sample]) -> None:
         with self._mutex:
             self.counts += counts
             for sample in reversed(samples):
-                kept = self._samples.setdefault(sample.refusal.org_id, deque(maxlen=SAMPLES))
+                kept = self._samples.setdefault(sample[1][0], deque(maxlen=SAMPLES))
                 if len(kept) < SAMPLES:
                     kept.appendleft(sample)
 
 
 def reason_of(error: Exception) -> str:
     """In a few fixed words, why a request was refused."""
-    match error:
-        case Refused():
-            return (error.reason or _BY_STATUS.get(error.status, "refused"))[:MAX_TEXT]
-        case InvalidEvent():
-            return _BY_STATUS[422]
-        case Reject():
-            return "rejected by the host"
-        case Drop():
-            return f"dropped: {error.reason}"[:MAX_TEXT]
-        case StorageUnavailable():
-            return _BY_STATUS[503]
-        case _:
-            return "failed"
+    if isinstance(error, Refused):
+        return (error.reason or _BY_STATUS.get(error.status, "refused"))[:MAX_TEXT]
+    if isinstance(error, InvalidEvent):
+        return _BY_STATUS[422]
+    if isinstance(error, Drop):
+        return f"dropped: {error.reason}"[:MAX_TEXT]
+    return next((reason for kind, reason in _BY_KIND.items() if isinstance(error, kind)), "failed")
 
 
 def _path(error: Exception) -> str:

@@ -102,8 +102,7 @@ async def answer(
         raise
     except Exception as error:  # noqa: BLE001 - nothing of ours may reach the server
         response = problem_from(error).as_response()
-        parts.refusals.note(error, request)
-        if parts.refusals.due:
+        if parts.refusals.note(error, request):
             response.background = partial(parts.refusals.write_later, waits)  # type: ignore[assignment]
     add_origin(response, request, parts)
     if request.method == "HEAD":

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from tests.commands import ROOT, run
-from tk_analytics_mw.cli.main import COMMANDS
+from tk_analytics_mw.cli.main import COMMANDS, main
 from tk_analytics_mw.identifiers import time_of
 
 
@@ -34,9 +35,9 @@ def lines(text: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_says_what_it_does(shop: Path, command: Any) -> None:
+def test_every_command_says_what_it_does(command: Any) -> None:
     assert command.help
-    assert "Usage" in run(str(command.name), "--help", folder=shop).stdout
+    assert CliRunner().invoke(main, [str(command.name), "--help"]).exit_code == 0
 
 
 def test_import_stores_what_is_an_event_once(shop: Path, events: Path) -> None:
