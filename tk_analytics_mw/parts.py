@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.stored import StoredTokens
 from tk_analytics_mw.auth.tokens import TokenAuthenticator
 from tk_analytics_mw.commit import GroupCommit
@@ -49,6 +50,8 @@ class Parts:
     refusals: Refusals
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
+    reachable: Reachable
+    """Where webhooks may go."""
     awaiting: Awaiting
     blocking: Blocking
 
@@ -92,6 +95,7 @@ def build_parts(
         commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
         refusals=refusals,
         deliverer=deliverer,
+        reachable=Reachable(settings.webhook_allow),
         awaiting=Awaiting(around),
         blocking=blocking,
     )

@@ -18,6 +18,7 @@ from tk_analytics_mw.cli.refusals import refusals
 from tk_analytics_mw.cli.stats import stats
 from tk_analytics_mw.cli.tail import tail
 from tk_analytics_mw.cli.token import token
+from tk_analytics_mw.cli.webhook import webhook
 
 COMMANDS = (
     doctor,
@@ -33,6 +34,7 @@ COMMANDS = (
     backup,
     deliver,
     deliveries,
+    webhook,
     openapi,
 )
 
