@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Final
 
 from tk_analytics_mw.events import Event
@@ -102,7 +103,7 @@ class SqliteReader:
     def lines(self, wanted: Filter, *, after: int, until: int) -> Slice:
         """See :meth:`Reader.lines <tk_analytics_mw.storage.reader.Reader.lines>`."""
         rows, position = self._slice(LINE, wanted, after, until)
-        return Slice("".join([f"{line}\n" for (line,) in rows]).encode(), position)
+        return Slice(b"".join(chain.from_iterable(rows)), position)
 
     def rows(self, wanted: Filter, *, after: int, until: int) -> RowSlice:
         """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
