@@ -10,6 +10,7 @@ from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.parameters import Parameters, parse
 from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.storage.figures import CountingStorage, Figures
 from tk_analytics_mw.storage.reader import ReadableStorage, Reader
 from tk_analytics_mw.waiting import Waits
 
@@ -56,3 +57,15 @@ def reader_of(parts: Parts) -> Reader:
         name = type(parts.storage).__name__
         raise Refused(f"The storage, {name}, keeps events and answers no questions about them.", status=501)
     return parts.storage.reader
+
+
+def figures_of(parts: Parts) -> Figures:
+    """What gives figures.
+
+    Raises:
+        Refused: with 501, nothing.
+    """
+    if not isinstance(parts.storage, CountingStorage):
+        name = type(parts.storage).__name__
+        raise Refused(f"The storage, {name}, keeps events and gives no figures about them.", status=501)
+    return parts.storage.figures

@@ -7,11 +7,16 @@ from typing import Any, Final
 from starlette.responses import Response
 
 import tk_analytics_mw
+from tk_analytics_mw.endpoints.attributes import AttributesParameters
+from tk_analytics_mw.endpoints.breakdown import BreakdownParameters
 from tk_analytics_mw.endpoints.export import ExportParameters
+from tk_analytics_mw.endpoints.funnel import FunnelParameters
 from tk_analytics_mw.endpoints.listing import ListParameters
 from tk_analytics_mw.endpoints.sessions import SessionsParameters, TimelineParameters
+from tk_analytics_mw.endpoints.views import ViewsParameters
 from tk_analytics_mw.events import EventType, NewEvent
 from tk_analytics_mw.exports import CONTENT_TYPES
+from tk_analytics_mw.figure_schemas import ATTRIBUTES, BREAKDOWN, FUNNEL, VIEWS
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parameters import Parameters
 from tk_analytics_mw.parts import Parts
@@ -111,8 +116,9 @@ def reading(
 
 def _query(model: type[Parameters]) -> list[dict[str, Any]]:
     parameters = []
-    for name, schema in model.model_json_schema(by_alias=True)["properties"].items():
-        parameter: dict[str, Any] = {"name": name, "in": "query", "required": False}
+    described = model.model_json_schema(by_alias=True)
+    for name, schema in described["properties"].items():
+        parameter: dict[str, Any] = {"name": name, "in": "query", "required": name in described.get("required", ())}
         if "description" in schema:
             parameter["description"] = schema["description"]
         kinds = [kind for kind in schema.get("anyOf", [schema]) if kind.get("type") != "null"]
@@ -150,6 +156,19 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         BATCH,
     ),
     ("GET", "events"): reading("List events", "Page by page, or on from a cursor.", ListParameters, LISTING),
+    ("GET", "events/attributes"): reading(
+        "Count what was chosen",
+        "The attributes of configurations, and what of them ended in a cart or an order.",
+        AttributesParameters,
+        ATTRIBUTES,
+    ),
+    ("GET", "events/breakdown"): reading(
+        "Break events down", "What there is of each asset, browser, campaign.", BreakdownParameters, BREAKDOWN
+    ),
+    ("GET", "events/funnel"): reading("Follow sessions", "How far they got, step by step.", FunnelParameters, FUNNEL),
+    ("GET", "events/views"): reading(
+        "Count events", "By hour, day, week, month or year; none is left out.", ViewsParameters, VIEWS
+    ),
     ("GET", "events/export"): reading(
         "Export events",
         "All of them as they are now, in the order of commits, streamed.",

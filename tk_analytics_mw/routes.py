@@ -10,13 +10,17 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from tk_analytics_mw.cors import add_origin, preflight
+from tk_analytics_mw.endpoints.attributes import count_attributes
 from tk_analytics_mw.endpoints.batch import create_batch
+from tk_analytics_mw.endpoints.breakdown import break_down
 from tk_analytics_mw.endpoints.create import create
 from tk_analytics_mw.endpoints.event import read_event
 from tk_analytics_mw.endpoints.export import export_events
+from tk_analytics_mw.endpoints.funnel import count_funnel
 from tk_analytics_mw.endpoints.health import healthcheck
 from tk_analytics_mw.endpoints.listing import list_events
 from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
+from tk_analytics_mw.endpoints.views import count_views
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.messages import Request, Streamed
 from tk_analytics_mw.openapi import describe
@@ -43,6 +47,10 @@ def _reading(endpoint: Endpoint) -> dict[str, Route]:
 ROUTES: Final[dict[str, dict[str, Route]]] = {
     "events": {"POST": Route(create, "max_body_bytes"), **_reading(list_events)},
     "events/batch": {"POST": Route(create_batch, "max_batch_bytes")},
+    "events/attributes": _reading(count_attributes),
+    "events/breakdown": _reading(break_down),
+    "events/funnel": _reading(count_funnel),
+    "events/views": _reading(count_views),
     "events/export": _reading(export_events),
     "events/sessions": _reading(list_sessions),
     "events/sessions/{sessionId:path}": _reading(read_session),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
@@ -40,7 +41,7 @@ def names(range_: Range, moment: datetime, zone: ZoneInfo) -> dict[str, int]:
     return dict(list(every.items())[: ["year", "month", "day", "hour"].index(range_) + 1])
 
 
-moments = st.datetimes(datetime(2005, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC))
+moments = st.integers(1_100_000_000, 2_100_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 
 
 @settings(max_examples=100, deadline=None)
@@ -60,7 +61,7 @@ def test_every_moment_is_in_the_one_period_that_the_clock_says(
     found = list(periods(range_, since, until, zone_))
     assert found[0].start <= since < found[0].end
     assert found[-1].start < until <= found[-1].end
-    assert all(before.end == after.start for before, after in zip(found, found[1:], strict=False)), "no gap"
+    assert all(before.end == after.start for before, after in pairwise(found)), "no gap"
     moment = since + within * (until - since)
     [period] = [each for each in found if each.start <= moment < each.end]
     assert period.names == names(range_, moment, zone_)
@@ -72,15 +73,18 @@ def test_every_moment_is_in_the_one_period_that_the_clock_says(
 @pytest.mark.parametrize(
     ("zone", "day", "hours"),
     [
-        ("Europe/Berlin", datetime(2026, 3, 29), [*range(2), *range(3, 24)]),
-        ("Europe/Berlin", datetime(2026, 10, 25), [0, 1, 2, 2, *range(3, 24)]),
-        ("Australia/Lord_Howe", datetime(2026, 4, 5), [0, 1, 1, *range(2, 24)]),
-        ("Africa/Cairo", datetime(2026, 4, 24), [*range(1, 24)]),
+        ("Europe/Berlin", (2026, 3, 29), [*range(2), *range(3, 24)]),
+        ("Europe/Berlin", (2026, 10, 25), [0, 1, 2, 2, *range(3, 24)]),
+        ("Australia/Lord_Howe", (2026, 4, 5), [0, 1, 1, *range(2, 24)]),
+        ("Africa/Cairo", (2026, 4, 24), [*range(1, 24)]),
     ],
 )
-def test_the_hours_of_a_day_on_which_the_clock_is_changed(zone: str, day: datetime, hours: list[int]) -> None:
+def test_the_hours_of_a_day_on_which_the_clock_is_changed(
+    zone: str, day: tuple[int, int, int], hours: list[int]
+) -> None:
     zone_ = ZoneInfo(zone)
-    since, until = (moment.replace(tzinfo=zone_).astimezone(UTC) for moment in (day, day + timedelta(days=1)))
+    start = datetime(*day, tzinfo=zone_)
+    since, until = (moment.astimezone(UTC) for moment in (start, start + timedelta(days=1)))
     found = list(periods("hour", since, until, zone_))
     assert [period.names["hour"] for period in found] == hours
     [whole] = periods("day", since, until, zone_)

@@ -30,9 +30,9 @@ def condition(wanted: Filter) -> Condition:
     parts: list[tuple[str, Any]] = [("org_id = ?", wanted.org_id)]
     parts += [(_EQUALS[name], value) for name, value in wanted.equals.items()]
     if wanted.since is not None:
-        parts.append(("created_at >= ?", _text(wanted.since)))
+        parts.append(("created_at >= ?", text_of(wanted.since)))
     if wanted.until is not None:
-        parts.append(("created_at < ?", _text(wanted.until)))
+        parts.append(("created_at < ?", text_of(wanted.until)))
     values = [value for _, value in parts]
     words = [sql for sql, _ in parts]
     for key, value in wanted.metadata.items():
@@ -49,7 +49,8 @@ def _of_type(value: Scalar) -> str:
     return _IS_TEXT if isinstance(value, str) else _IS_NUMBER
 
 
-def _text(moment: datetime) -> str:
+def text_of(moment: datetime) -> str:
+    """A moment as ``created_at`` is compared with it."""
     # Up to the next millisecond: what is stored has no finer ones, and is compared as text.
     moment = moment.astimezone(timezone.utc)
     return timestamp(moment + timedelta(microseconds=-moment.microsecond % 1000))

@@ -95,6 +95,13 @@ def index_events_for_reads(db: Database) -> None:
     postings.create(db.conn)
 
 
+@_set()
+def keep_totals(db: Database) -> None:
+    from tk_analytics_mw.storage.sqlite import totals
+
+    totals.create(db.conn)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     # No plugins: whatever else is installed beside the host application has no business in its database.

@@ -13,6 +13,7 @@ from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
+from tk_analytics_mw.storage.sqlite.figures import SqliteFigures
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
 
@@ -57,6 +58,7 @@ class SqliteStorage:
         self.path = self._connections.path
         self.outbox = SqliteOutbox(self._connections)
         self.reader = SqliteReader(self._connections)
+        self.figures = SqliteFigures(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`.
