@@ -72,7 +72,7 @@ def create(connection: sqlite3.Connection) -> None:
     )
     for change in ("DELETE", "UPDATE"):
         # That of the last event as well: the next one that is stored may get a position of those that went.
-        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"
+        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"  # noqa: S608
         connection.execute(
             f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
             f"BEGIN DELETE FROM segments WHERE {forget}; END"
@@ -197,10 +197,15 @@ def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[
     return parts, total
 
 
+def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
+    # Each for itself: for both at once SQLite would go through the whole table.
+    [low] = connection.execute("SELECT min(position) FROM events").fetchone()
+    [high] = connection.execute("SELECT max(position) FROM events").fetchone()
+    return low or 0, high or -1
+
+
 def _missing(connection: sqlite3.Connection) -> Iterator[int]:
-    first, last = connection.execute("SELECT min(position), max(position) FROM events").fetchone()
-    if first is None:
-        return
+    first, last = _ends(connection)
     ready = {segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready")}
     # The last one is not complete.
     yield from (segment for segment in range(first >> BITS, last >> BITS) if segment not in ready)
@@ -208,10 +213,7 @@ def _missing(connection: sqlite3.Connection) -> Iterator[int]:
 
 def _between(connection: sqlite3.Connection, ready: list[int]) -> Iterator[Part]:
     """The stretches without postings."""
-    [low] = connection.execute("SELECT min(position) FROM events").fetchone()
-    [high] = connection.execute("SELECT max(position) FROM events").fetchone()
-    if low is None:
-        return
+    low, high = _ends(connection)
     for segment in ready:
         if low < segment << BITS:
             yield Part(low, (segment << BITS) - 1)
