@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from pydantic_core import from_json
+
 from tk_analytics_mw.events import EventType
 from tk_analytics_mw.storage.figures import Attribute, Chosen
 
@@ -72,8 +74,12 @@ class Choices:
 
 @lru_cache(maxsize=4096)  # many shoppers leave things as they are
 def _pairs(configuration: str) -> frozenset[Pair]:
-    value: dict[str, Any] = json.loads(configuration)
-    return frozenset((name, canonical(each)) for name, each in value.items() if each is not None)
+    value: dict[str, Any] = from_json(configuration)
+    return frozenset(
+        (name, _text(each) if type(each) is str else canonical(each))
+        for name, each in value.items()
+        if each is not None
+    )
 
 
 def canonical(value: Any) -> str:
@@ -81,3 +87,6 @@ def canonical(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+_text = lru_cache(maxsize=4096)(canonical)  # what attributes are called is called so by everybody

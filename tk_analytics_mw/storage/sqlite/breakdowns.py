@@ -10,6 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, NamedTuple
 
 from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.storage.choices import canonical
 from tk_analytics_mw.storage.figures import Amounts, Breakdown, Dimension, Group
 from tk_analytics_mw.storage.sqlite.filters import condition, text_of
 from tk_analytics_mw.storage.sqlite.totals import PARTS
@@ -20,8 +21,7 @@ _OF_OBJECT: Final = """(
     FROM json_each({column}) WHERE key = ?
 )"""
 _SUMS: Final = """
-    coalesce(sum(events), 0) AS count_events, coalesce(sum(metric), 0.0) AS sum_metric,
-    count(DISTINCT session_id) AS sessions, count(DISTINCT user_id) AS users
+    SELECT key, session_id, user_id, sum(events), sum(metric) FROM ({source}) GROUP BY key, session_id, user_id
 """
 _FROM_EVENTS: Final = """
     SELECT {key} AS key, session_id, user_id, 1 AS events, events.metric AS metric
@@ -66,33 +66,60 @@ def break_down(connection: sqlite3.Connection, wanted: Filter, by: Dimension, to
         top: how many values.
     """
     source = _source(connection, wanted, by)
-    groups = connection.execute(
-        f"SELECT key, {_SUMS} FROM ({source.sql}) GROUP BY key ORDER BY count_events DESC, key",  # noqa: S608
-        source.values,
-    ).fetchall()
-    shown = groups[:top]
-    total = other = Amounts(0, 0.0, 0, 0)
-    if groups:
-        total = _sum(connection, source, "1", ())
-    if len(groups) > top:
-        without_value = "key IS NULL" if all(row[0] is not None for row in shown) else "0"
-        keys = tuple(row[0] for row in shown if row[0] is not None)
-        further = f"{without_value} OR key NOT IN ({', '.join('?' * len(keys))})"
-        other = _sum(connection, source, further, keys)
+    total = _Tally()
+    tallies: dict[Any, _Tally] = {}
+    # One row for each user of a session: the database has done most of it, and let other threads run meanwhile.
+    for key, *row in connection.execute(_SUMS.format(source=source.sql), source.values):
+        total.add(*row)
+        if isinstance(key, str) and key[0] in "{[" and by.column not in PARTS:
+            key = canonical(json.loads(key))  # noqa: PLW2901 - the order of an object's keys says nothing
+        tally = tallies.get(key)
+        if tally is None:
+            tally = tallies[key] = _Tally()
+        tally.add(*row)
+    ordered = sorted(tallies, key=lambda key: (-tallies[key].events, _rank(key)))
+    other = _Tally()
+    for key in ordered[top:]:
+        other.add_all(tallies[key])
     return Breakdown(
-        total,
-        [Group(_value(row[0], by), Amounts(*row[1:])) for row in shown],
-        len(groups) - len(shown),
-        other,
+        total.amounts(),
+        [Group(_value(key, by), tallies[key].amounts()) for key in ordered[:top]],
+        len(ordered[top:]),
+        other.amounts(),
     )
 
 
-def _sum(connection: sqlite3.Connection, source: Source, condition_: str, values: tuple[Any, ...]) -> Amounts:
-    row = connection.execute(
-        f"SELECT {_SUMS} FROM ({source.sql}) WHERE {condition_}",  # noqa: S608
-        (*source.values, *values),
-    ).fetchone()
-    return Amounts(*row)
+class _Tally:
+    """What is counted of one value."""
+
+    __slots__ = ("events", "metric", "sessions", "users")
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.metric = 0.0
+        self.sessions: set[str] = set()
+        self.users: set[str] = set()
+
+    def add(self, session_id: str, user_id: str | None, events: int, metric: float) -> None:
+        self.events += events
+        self.metric += metric
+        self.sessions.add(session_id)
+        if user_id is not None:
+            self.users.add(user_id)
+
+    def add_all(self, other: _Tally) -> None:
+        self.events += other.events
+        self.metric += other.metric
+        self.sessions |= other.sessions
+        self.users |= other.users
+
+    def amounts(self) -> Amounts:
+        return Amounts(self.events, self.metric, len(self.sessions), len(self.users))
+
+
+def _rank(key: Any) -> tuple[int, Any]:
+    """Of values of which there are equally many: none, then numbers, then texts."""
+    return (0, 0) if key is None else (2, key) if isinstance(key, str) else (1, key)
 
 
 def _source(connection: sqlite3.Connection, wanted: Filter, by: Dimension) -> Source:

@@ -88,9 +88,11 @@ def create_deliveries(db: Database) -> None:
 
 @_set()
 def index_events_for_reads(db: Database) -> None:
-    # Lists by time: what is stored now goes to the end of its organisation.
+    from tk_analytics_mw.storage.sqlite import postings
+
+    # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
-    db.execute("CREATE INDEX events_session ON events (org_id, session_id)")
+    postings.create(db.conn)
 
 
 @_set()
