@@ -17,10 +17,12 @@ from tests.unit.making import an_event
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import first_event_id
+from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import Erased, Subject
 from tk_analytics_mw.storage.outbox import DeliveryQuery, Subscription
 from tk_analytics_mw.storage.sqlite import SqliteStorage
 from tk_analytics_mw.storage.sqlite import erasure as sqlite_erasure
+from tk_analytics_mw.storage.sqlite.postings import SEGMENT, Postings, _key
 from tk_analytics_mw.upkeep import FEWEST, LOOK_EVERY, Retention
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -131,6 +133,31 @@ def test_nothing_of_an_erased_user_is_left_on_the_disk(storage: SqliteStorage) -
     assert erase(storage, user_id=secret).events == 400
     assert storage.erasure.finish()
     assert grep(storage.path, secret) == 0
+
+
+def test_nothing_tells_that_an_erased_user_was_there(storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_erasure, "SWEEP", 100)
+    events = [
+        an_event(f"e-{number}", user_id="jane" if number % 9 == 0 else f"u-{number}", session_id=f"s-{number // 3}")
+        for number in range(2 * SEGMENT)
+    ]
+    for first in range(0, len(events), 1000):
+        storage.write(events[first : first + 1000])
+    wanted = Filter("acme", equals={"user_id": "jane"})
+    assert not Postings(storage._connections).look(60)
+    key = _key("acme", "user_id", "jane")
+
+    def postings() -> int:
+        with storage._connections.reading() as snapshot:
+            found: int = snapshot.execute("SELECT count(*) FROM postings WHERE key = ?", (key,)).fetchone()[0]
+        return found
+
+    assert postings() > 0, "the control: it has been indexed"
+    erase(storage, user_id="jane")
+    assert storage.erasure.finish()
+    assert postings() == 0
+    assert storage.reader.count(wanted, most=10_000).events == 0
+    assert storage.reader.count(Filter("acme", equals={"user_id": "u-1"}), most=10).events == 1
 
 
 def grep(path: Path, text: str) -> int:
