@@ -15,7 +15,7 @@ from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
-from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.plugins import load_object
 from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
@@ -43,6 +43,8 @@ class Parts:
     """The host's own."""
     tokens: TokenAuthenticator
     hooks: Hooks
+    receivers: Receivers
+    """Of the framework's own signal, for this application."""
     storage: Storage
     writes: KeptStorage
     """What group commit writes to."""
@@ -57,7 +59,12 @@ class Parts:
 
 
 def build_parts(
-    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+    settings: Settings,
+    hooks: Hooks,
+    *,
+    around: Around = nullcontext,
+    run_async: Callable[..., Any] | None = None,
+    receivers: Receivers = tuple,
 ) -> Parts:
     """Build the parts.
 
@@ -66,6 +73,7 @@ def build_parts(
         hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+        receivers: of the framework's own signal.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -90,6 +98,7 @@ def build_parts(
         authenticator=_authenticator(settings.authenticator),
         tokens=_tokens(settings, storage),
         hooks=hooks,
+        receivers=receivers,
         storage=storage,
         writes=writes,
         commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),

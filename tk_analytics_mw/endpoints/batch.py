@@ -30,7 +30,7 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
         except AnalyticsError as error:
             parts.refusals.note(error, request)
             results.append(error)
-    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, request)
+    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, sender)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             parts.refusals.note(outcome, request)
