@@ -223,7 +223,9 @@ class Analytics:
 
     def close(self) -> None:
         """Let go of what is open in this process. The next event opens it again."""
-        self.find_parts().writes.close()
+        parts = self.find_parts()
+        parts.refusals.close()
+        parts.writes.close()
 
     # Mounting
 

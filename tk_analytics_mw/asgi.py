@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing, suppress
 from functools import partial
 
 from starlette.requests import ClientDisconnect
+from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.messages import Streamed
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.routes import answer, path_below, too_large
+from tk_analytics_mw.waiting import Waits
 
 
 class AnalyticsMiddleware:
@@ -43,7 +47,18 @@ class AnalyticsMiddleware:
             response = await answer(self.parts, scope, below, partial(_read, receive), self.parts.awaiting)
         except ClientDisconnect:
             return  # nobody is left to answer, and nothing was stored
-        await response(scope, receive, send)
+        if isinstance(response, Streamed):
+            await _stream(response, self.parts.awaiting, scope, receive, send)
+        else:
+            await response(scope, receive, send)
+
+
+async def _stream(answer: Streamed, waits: Waits, scope: Scope, receive: Receive, send: Send) -> None:
+    async with aclosing(answer.chunks(waits)) as chunks:
+        response = StreamingResponse(chunks)
+        response.raw_headers = answer.raw_headers
+        with suppress(ClientDisconnect):
+            await response(scope, receive, send)
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

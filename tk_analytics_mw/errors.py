@@ -92,12 +92,16 @@ class Refused(AnalyticsError):
         status: HTTP status, 401 unless said otherwise.
         detail: told to the client.
         headers: further answer headers, such as ``{"Allow": "POST"}``.
+        reason: in two or three fixed words: what such refusals are counted under. Default: by the status.
     """
 
-    def __init__(self, detail: str, *, status: int = 401, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str, *, status: int = 401, headers: Mapping[str, str] | None = None, reason: str | None = None
+    ) -> None:
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.reason = reason
         super().__init__(detail)
 
 

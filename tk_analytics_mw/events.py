@@ -221,6 +221,10 @@ class Event(NewEvent):
         answer["referer"] = self.referer
         return answer
 
+    def as_read(self) -> dict[str, Any]:
+        """The event as reads return it: with its canonical type."""
+        return {**self.as_answer(), "eventType": self.event_type}
+
 
 _FIXED: Final = {"id", "created_at", "event_type", "org_id", "spelling", "idempotency_key"}
 _CHANGEABLE: Final = frozenset(Event.model_fields) - _FIXED

@@ -60,7 +60,10 @@ def router(parts: Parts, **options: Any) -> APIRouter:
 
     def add(prefix: str, below: str | None, methods: Sequence[str], **route: Any) -> None:
         async def endpoint(request: Request) -> Response:
-            return _Served(serve, request.path_params["below"] if below is None else below)
+            captured = request.path_params
+            return _Served(
+                serve, captured["below"] if below is None else below.replace(":path}", "}").format(**captured)
+            )
 
         path = prefix + ("{below:path}" if below is None else below)
         api.add_api_route(path, endpoint, methods=list(methods), response_class=Response, response_model=None, **route)

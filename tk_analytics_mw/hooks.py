@@ -214,11 +214,11 @@ class Hooks:
         self._before_store.append((function, wants_request(function)))
         return function
 
-    async def prepare(self, event: Event, request: Request | None, waits: Waits) -> tuple[Event, bool]:
+    async def prepare(self, event: Event, request: Request | None, waits: Waits) -> tuple[Event, str | None]:
         """Run the ``before_store`` functions; each gets what the one before it made of the event.
 
         Returns:
-            What they made of it, and whether it is to be stored: not if one raised :class:`Drop`.
+            What they made of it, and why it is not to be stored, if one raised :class:`Drop`.
 
         Raises:
             Reject: one refuses the event.
@@ -227,23 +227,23 @@ class Hooks:
             try:
                 changed = await waits.call(function, event, *((request,) if with_request else ()))
             except Drop as drop:
-                self.count_dropped(drop.reason)
-                return event, False
+                return event, self.count_dropped(drop.reason)
             if isinstance(changed, Event):
                 event = changed
             elif changed is not None:
                 raise TypeError(f"{name_of(function)} returned a {type(changed).__name__}: return an Event, or None")
-        return event, True
+        return event, None
 
-    def count_dropped(self, reason: str, number: int = 1) -> None:
-        """Count events that are answered as if they were stored, and are not."""
+    def count_dropped(self, reason: str, number: int = 1) -> str:
+        """Count events that are answered as if they were stored, and are not. Give the reason they are counted by."""
         if not number:
-            return
+            return reason
         if reason not in self.dropped:
             if len(self.dropped) >= MAX_REASONS:
                 reason = "other"
             self.dropped.setdefault(reason, 0)
         self.dropped[reason] += number  # of a key that is there: no other thread comes in between
+        return reason
 
     def wanted(self, when: When, events: Sequence[Event]) -> Calls:
         """The calls to make for these stored events."""

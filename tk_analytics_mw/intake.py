@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tk_analytics_mw.access import check_organisation, organisation_in_query
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.device import Device, device_of
-from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused
+from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
@@ -158,7 +158,9 @@ async def keep(
         StorageUnavailable: the queue is full.
     """
     if sender is not None and sender.dropped is not None:
-        parts.hooks.count_dropped(sender.dropped, len(events))
+        drop = Drop(parts.hooks.count_dropped(sender.dropped, len(events)))
+        for _ in events:
+            parts.refusals.note(drop, sender.request)
         return events, ()
     receivers = parts.receivers()
     if not parts.hooks and not receivers:
@@ -169,8 +171,11 @@ async def keep(
         request = None if sender is None else sender.request
         for number, event in enumerate(events):
             try:
-                prepared[number], wanted = await parts.hooks.prepare(event, request, waits)
+                prepared[number], dropped = await parts.hooks.prepare(event, request, waits)
                 outcomes[number] = prepared[number]
+                wanted = dropped is None
+                if dropped is not None:
+                    parts.refusals.note(Drop(dropped), request, org_id=event.org_id)
             except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
                 wanted = False
                 outcomes[number] = error

@@ -7,16 +7,19 @@ of request and gives one kind of response.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from tk_analytics_mw.errors import FieldError
 from tk_analytics_mw.json_values import dump
+
+if TYPE_CHECKING:
+    from tk_analytics_mw.auth.base import Principal
 
 MAX_ERRORS: Final = 20
 """Entries of a 422 answer's ``errors``: a body of 800 kB can hold 200,000 mistakes."""
@@ -50,8 +53,12 @@ class Request(HTTPConnection):
         super().__init__(scope)
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self.body = body
+        self.captured: Mapping[str, str] = {}
+        """What stands in the path where its route has ``{name}``."""
         self.allowed_origin: str | None = None
         """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
+        self.principal: Principal | None = None
+        """Who sends it, as far as is known: also of one that is refused."""
 
     @property
     def method(self) -> str:
@@ -104,6 +111,34 @@ class _Answer(Response):
         self.body = body
         self.background = None
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+
+class Streamed(Response):
+    """An answer that is made while it is sent.
+
+    Args:
+        chunks: makes its bytes, given how to wait (:class:`~tk_analytics_mw.waiting.Waits`). An error in it ends the
+            connection before its time, which is how a client sees that the answer is not whole.
+        content_type: of the answer.
+        filename: that a browser would save it under.
+    """
+
+    def __init__(self, chunks: Callable[[Any], AsyncGenerator[bytes, None]], content_type: str, filename: str) -> None:
+        self.chunks = chunks
+        self.status_code = 200
+        self.body = b""
+        self.background = None
+        self.raw_headers = [
+            (b"content-type", content_type.encode("latin-1")),
+            (b"content-disposition", f'attachment; filename="{filename}"'.encode("latin-1")),
+            *_COMMON_HEADERS,
+        ]
+
+    def without_body(self) -> Response:
+        """The answer to a ``HEAD`` request."""
+        response = Response()
+        response.raw_headers = self.raw_headers
+        return response
 
 
 def json_response(value: Any) -> Response:

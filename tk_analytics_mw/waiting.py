@@ -14,7 +14,7 @@ import inspect
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, Protocol, TypeVar
@@ -30,6 +30,10 @@ T = TypeVar("T")
 HOST_THREADS: Final = 32
 """Threads for the host's plain functions under ASGI. They have their own limit, so that slow hooks
 do not take the threads of the host's own endpoints (anyio's default limit is 40 for all)."""
+
+READ_THREADS: Final = 8
+"""Threads for questions to the storage under ASGI, so that long ones take neither the host's threads nor those of
+its hooks. SQLite reads without the interpreter's lock; more of them than processors gain nothing."""
 
 Around = Callable[[], AbstractContextManager[Any]]
 """What a framework wants around host code: Flask's app context, Django's care for connections."""
@@ -54,6 +58,10 @@ class Waits(Protocol):
         """Wait until ``events`` are durable, or known not to be."""
         ...
 
+    async def read(self, question: Callable[..., T], *args: Any, **options: Any) -> T:
+        """Put a question to the storage, which blocks until it has the answer."""
+        ...
+
 
 class Awaiting:
     """Waits on the running event loop, asyncio's or trio's.
@@ -63,21 +71,22 @@ class Awaiting:
 
     def __init__(self, around: Around = nullcontext) -> None:
         self._around = around
-        self._limiter: RunVar[anyio.CapacityLimiter] = RunVar("tk_analytics_host_threads")
+        self._host_threads: RunVar[anyio.CapacityLimiter] = RunVar("tk_analytics_host_threads")
+        self._read_threads: RunVar[anyio.CapacityLimiter] = RunVar("tk_analytics_read_threads")
 
     async def call(self, function: Callable[..., Any], *args: Any) -> Any:
         if is_async(function):
             return await _call_async(self._around, function, args)
-        try:
-            limiter = self._limiter.get()
-        except LookupError:
-            limiter = anyio.CapacityLimiter(HOST_THREADS)
-            self._limiter.set(limiter)
+        limiter = _limiter(self._host_threads, HOST_THREADS)
         [result] = await anyio.to_thread.run_sync(_call_boxed, self._around, function, args, limiter=limiter)
         return await result if inspect.isawaitable(result) else result
 
     def commit(self, commits: Commits, events: Sequence[Event]) -> Awaitable[Sequence[Event | Exception]]:
         return commits.write_awaiting(events)
+
+    async def read(self, question: Callable[..., T], *args: Any, **options: Any) -> T:
+        asked = functools.partial(question, *args, **options)
+        return await anyio.to_thread.run_sync(asked, limiter=_limiter(self._read_threads, READ_THREADS))
 
 
 class Blocking:
@@ -109,6 +118,9 @@ class Blocking:
     async def commit(self, commits: Commits, events: Sequence[Event]) -> Sequence[Event | Exception]:
         return commits.write_blocking(events)
 
+    async def read(self, question: Callable[..., T], *args: Any, **options: Any) -> T:
+        return question(*args, **options)
+
 
 def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that waits with :class:`Blocking`, in this thread and without an event loop."""
@@ -118,6 +130,32 @@ def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
         return stop.value  # type: ignore[no-any-return]
     coroutine.close()
     raise RuntimeError("the pipeline suspended under WSGI: something in it awaits without going through Blocking")
+
+
+def _limiter(of_loop: RunVar[anyio.CapacityLimiter], threads: int) -> anyio.CapacityLimiter:
+    try:
+        return of_loop.get()
+    except LookupError:
+        limiter = anyio.CapacityLimiter(threads)
+        of_loop.set(limiter)
+        return limiter
+
+
+def iterate_blocking(chunks: AsyncGenerator[T, None]) -> Generator[T, None, None]:
+    """Go through what a coroutine that waits with :class:`Blocking` yields, in this thread without an event loop."""
+    try:
+        while (chunk := run_blocking(_next(chunks))) is not None:
+            yield chunk
+    finally:
+        run_blocking(_close(chunks))
+
+
+async def _next(chunks: AsyncGenerator[T, None]) -> T | None:
+    return await anext(chunks, None)
+
+
+async def _close(chunks: AsyncGenerator[Any, None]) -> None:
+    await chunks.aclose()
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import Response
 
 from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.messages import Streamed
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.routes import answer, path_below, too_large
-from tk_analytics_mw.waiting import run_blocking
+from tk_analytics_mw.waiting import iterate_blocking, run_blocking
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -46,7 +47,10 @@ class AnalyticsMiddleware:
     def serve(self, below: str, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request that is ours; ``below`` is its path below the prefix."""
         scope = scope_from(environ)
-        response = run_blocking(answer(self.parts, scope, below, Body(environ).read, self.parts.blocking))
+        response = run_blocking(answer(self.parts, scope, _text(below), Body(environ).read, self.parts.blocking))
+        if isinstance(response, Streamed):
+            _start(response, start_response)
+            return iterate_blocking(response.chunks(self.parts.blocking))
         return send_response(response, start_response)
 
 
@@ -124,12 +128,16 @@ class Body:
 
 def send_response(response: Response, start_response: StartResponse) -> Iterable[bytes]:
     """Hand a response to the server."""
-    headers = [(_header_name(name), value.decode("latin-1")) for name, value in response.raw_headers]
-    start_response(_status_line(response.status_code), headers)
+    _start(response, start_response)
     body = bytes(response.body)
     if response.background is None:
         return [body]
     return _ThenHooks(body, response.background)
+
+
+def _start(response: Response, start_response: StartResponse) -> None:
+    headers = [(_header_name(name), value.decode("latin-1")) for name, value in response.raw_headers]
+    start_response(_status_line(response.status_code), headers)
 
 
 @lru_cache(maxsize=64)

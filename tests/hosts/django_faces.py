@@ -84,7 +84,7 @@ class DjangoWsgi(Host):
         rest = {name: value for name, value in headers.items() if name != "Content-Type"}
         client = Client(enforce_csrf_checks=True)
         response = client.generic(method, path, body, content_type, headers=rest, QUERY_STRING=query)
-        return Reply(response.status_code, Headers(dict(response.headers)), response.content)
+        return Reply(response.status_code, Headers(dict(response.headers)), response.getvalue())
 
 
 class DjangoUrls(DjangoWsgi):

@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from tk_analytics_mw.cli.options import age
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.identifiers import first_event_id, time_of
@@ -18,16 +19,6 @@ from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.storage.outbox import DeliveryQuery, DeliveryRow, DurableStorage, Outbox, State
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-_AGE_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def age(text: str) -> timedelta:
-    """Read a span of time: ``90s``, ``15m``, ``6h``, ``30d``."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _AGE_UNITS or not number.isdigit():
-        raise click.BadParameter(f"{text!r} is no span of time: write 90s, 15m, 6h or 30d")
-    return timedelta(seconds=int(number) * _AGE_UNITS[unit])
 
 
 def _selection(command: Function) -> Function:

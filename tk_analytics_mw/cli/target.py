@@ -41,8 +41,9 @@ def with_parts(command: Function) -> Function:
     @functools.wraps(command)
     def found(context: click.Context, /, *args: Any, app: str | None, **options: Any) -> Any:
         target = context.find_object(Target) if app is None else None
+        context.obj = target = target or target_of(app)
         try:
-            return command(parts_of(app) if target is None else target.parts(), *args, **options)
+            return command(target.parts(), *args, **options)
         except AnalyticsError as error:
             raise click.ClickException(str(error)) from error
 
@@ -50,17 +51,55 @@ def with_parts(command: Function) -> Function:
 
 
 class Target:
-    """An application that the command line has named, or a framework's own has found."""
+    """An application that the command line has named, or a framework's own has found.
 
-    def __init__(self, parts: FindParts) -> None:
+    Args:
+        parts: gives its parts.
+        application: gives the WSGI or ASGI application itself; ``None`` if only its parts are known.
+    """
+
+    def __init__(self, parts: FindParts, application: Callable[[], Any]) -> None:
         self.parts = parts
+        self.application = application
+
+
+def target_of(app: str | None) -> Target:
+    """What ``--app`` or the environment names; it is imported when it is asked for."""
+
+    def application() -> Any:
+        found = load(app)
+        return None if isinstance(found, Analytics) else found
+
+    return Target(lambda: parts_of(app), application)
 
 
 def parts_of(app: str | None) -> Parts:
-    """Import what ``--app`` names.
+    """The parts of what ``--app`` names.
 
     Raises:
         click.UsageError: it names nothing, or nothing of ours.
+    """
+    found = load(app)
+    if isinstance(found, Analytics):
+        return found.find_parts()
+    candidates = [
+        getattr(found, "extensions", {}).get("tk_analytics"),  # Flask
+        getattr(found, "parts", None),  # our own middleware
+        *(each.kwargs.get("parts") for each in getattr(found, "user_middleware", ())),  # Starlette
+    ]
+    for candidate in candidates:
+        if isinstance(candidate, Parts):
+            return candidate
+    raise click.UsageError(
+        f"--app: a {type(found).__name__} is there; name an Analytics object, or an application that has one."
+    )
+
+
+def load(app: str | None) -> Any:
+    """Import what ``module:name`` says; without a name, its ``analytics``; without any, what the environment says.
+
+    Raises:
+        click.UsageError: there is no such thing.
     """
     app = app or os.environ.get(APP_VARIABLE)
     if not app:
@@ -76,14 +115,6 @@ def parts_of(app: str | None) -> Parts:
         raise click.UsageError(f"--app: cannot import {module_name!r}: {error}") from error
     path = path if colon else "analytics"
     try:
-        found = operator.attrgetter(path)(found)
+        return operator.attrgetter(path)(found)
     except AttributeError:
         raise click.UsageError(f"--app: {module_name!r} has no {path!r}") from None
-    if isinstance(found, Analytics):
-        return found.find_parts()
-    extension = getattr(found, "extensions", {}).get("tk_analytics")
-    if isinstance(extension, Parts):
-        return extension
-    raise click.UsageError(
-        f"--app: {app!r} is a {type(found).__name__}; name an Analytics object, or a Flask application that has one."
-    )

@@ -8,16 +8,17 @@ from typing import Any
 
 from asgiref.sync import async_to_sync, iscoroutinefunction, markcoroutinefunction
 from django.core.exceptions import DisallowedHost
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from starlette.responses import Response
 
 from tk_analytics_mw.django.configured import parts
 from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.messages import Streamed
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
 from tk_analytics_mw.routes import answer, path_below, too_large
-from tk_analytics_mw.waiting import Waits, run_blocking
+from tk_analytics_mw.waiting import Waits, iterate_blocking, run_blocking
 from tk_analytics_mw.wsgi import Body, scope_from
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase | Awaitable[HttpResponseBase]]
@@ -48,14 +49,35 @@ class AnalyticsMiddleware:
         return serve_async(request, below, self._parts) if self._async else serve(request, below, self._parts)
 
 
-def serve(request: HttpRequest, below: str, parts: Parts) -> HttpResponse:
+def serve(request: HttpRequest, below: str, parts: Parts) -> HttpResponseBase:
     """Answer a request that is ours, in a thread."""
-    return _AnalyticsResponse(run_blocking(_answer(request, below, parts, parts.blocking)), on_loop=False)
+    response = run_blocking(_answer(request, below, parts, parts.blocking))
+    return _streamed(request, response, parts) or _AnalyticsResponse(response, on_loop=False)
 
 
-async def serve_async(request: HttpRequest, below: str, parts: Parts) -> HttpResponse:
+async def serve_async(request: HttpRequest, below: str, parts: Parts) -> HttpResponseBase:
     """Answer a request that is ours, on the event loop."""
-    return _AnalyticsResponse(await _answer(request, below, parts, parts.awaiting), on_loop=True)
+    response = await _answer(request, below, parts, parts.awaiting)
+    return _streamed(request, response, parts) or _AnalyticsResponse(response, on_loop=True)
+
+
+def _streamed(request: HttpRequest, response: Response, parts: Parts) -> StreamingHttpResponse | None:
+    if not isinstance(response, Streamed):
+        return None
+    # As the server wants it, whatever kind of view or middleware this is: of the other kind Django would collect
+    # the whole answer before it sends any of it.
+    on_loop = getattr(request, "environ", None) is None
+    chunks: Any = response.chunks(parts.awaiting) if on_loop else iterate_blocking(response.chunks(parts.blocking))
+    streamed = StreamingHttpResponse(chunks)
+    _set_headers(streamed, response)
+    return streamed
+
+
+def _set_headers(ours: HttpResponseBase, response: Response) -> None:
+    for name in list(ours.headers):
+        del ours.headers[name]
+    for name, value in response.raw_headers:
+        ours.headers[name.decode("latin-1").title()] = value.decode("latin-1")
 
 
 async def _answer(request: HttpRequest, below: str, parts: Parts, waits: Waits) -> Response:
@@ -88,10 +110,7 @@ class _AnalyticsResponse(HttpResponse):
 
     def __init__(self, response: Response, *, on_loop: bool) -> None:
         super().__init__(bytes(response.body), status=response.status_code)
-        for name in list(self.headers):
-            del self.headers[name]
-        for name, value in response.raw_headers:
-            self.headers[name.decode("latin-1").title()] = value.decode("latin-1")
+        _set_headers(self, response)
         self._background: Callable[[], Any] | None = response.background
         self._on_loop = on_loop
 

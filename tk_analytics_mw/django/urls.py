@@ -5,7 +5,8 @@ The path that you include them under takes the place of the settings ``prefix`` 
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import re_path
 from django.views.decorators.csrf import csrf_exempt
 
@@ -14,7 +15,7 @@ from tk_analytics_mw.django.middleware import serve
 
 
 @csrf_exempt  # no cookie counts here, so there is nothing to forge
-def analytics_view(request: HttpRequest, below: str) -> HttpResponse:
+def analytics_view(request: HttpRequest, below: str) -> HttpResponseBase:
     """Answer every path below the one that includes these URLs."""
     return serve(request, below, parts())
 

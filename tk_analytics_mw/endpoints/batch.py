@@ -28,8 +28,12 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
         try:
             results.append(event_from(Parsed(item, body.plain, body.shallow), sender, parts, number))
         except AnalyticsError as error:
+            parts.refusals.note(error, request)
             results.append(error)
     outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, sender)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            parts.refusals.note(outcome, request)
     stored = iter(outcomes)
     results = [next(stored) if isinstance(result, Event) else result for result in results]
     unavailable = [outcome for outcome in outcomes if isinstance(outcome, StorageUnavailable)]

@@ -8,6 +8,8 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
+from pydantic.alias_generators import to_camel
+
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.json_values import dump
@@ -37,6 +39,8 @@ COLUMNS: Final = (
     "idempotency_key",
 )
 
+WIRE_NAMES: Final = {name: to_camel(name) for name in COLUMNS}
+"""How the contract spells them."""
 
 _OBJECTS: Final = ("event_metadata", "configuration")
 _PLACES: Final = tuple(COLUMNS.index(name) for name in _OBJECTS)
@@ -60,5 +64,10 @@ def event_of(row: Sequence[Any]) -> Event:
     for name in _OBJECTS:
         if values[name] is not None:
             values[name] = json.loads(values[name])
-    values["created_at"] = datetime.fromisoformat(values["created_at"].replace("Z", "+00:00"))
+    values["created_at"] = moment_of(values["created_at"])
     return Event.model_validate(values, by_name=True, by_alias=False)
+
+
+def moment_of(text: str) -> datetime:
+    """The moment that stands in ``created_at``."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from tk_analytics_mw.cli.main import main
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             django_own.add_argument(option)
         arguments = django_own.parse_known_args(argv[2:])[1]
         try:
-            main.main(arguments, prog_name=f"{argv[0]} {argv[1]}", obj=Target(parts))
+            main.main(arguments, prog_name=f"{argv[0]} {argv[1]}", obj=Target(parts, get_wsgi_application))
         finally:
             connections.close_all()
 
@@ -39,9 +40,10 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, arguments: list[str], **options: Any) -> None:
         """Run from ``call_command("tk_analytics", "deliver", "--once")``."""
+        target = Target(parts, get_wsgi_application)
         out, err = options.get("stdout") or sys.stdout, options.get("stderr") or sys.stderr
         try:
             with redirect_stdout(out), redirect_stderr(err):
-                main.main(arguments, prog_name="tk_analytics", obj=Target(parts), standalone_mode=False)
+                main.main(arguments, prog_name="tk_analytics", obj=target, standalone_mode=False)
         except click.ClickException as error:
             raise CommandError(error.format_message()) from error

@@ -1,0 +1,163 @@
+"""Events by value: from the summaries of days, and from the events of the hours that no summary has."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, NamedTuple
+
+from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.storage.choices import canonical
+from tk_analytics_mw.storage.figures import Amounts, Breakdown, Dimension, Group
+from tk_analytics_mw.storage.sqlite.filters import condition, text_of
+from tk_analytics_mw.storage.sqlite.totals import PARTS
+
+# Texts as JSON, so that "1" is not 1; numbers as they are, so that 1 is 1.0; null as if there were none.
+_OF_OBJECT: Final = """(
+    SELECT CASE type WHEN 'text' THEN json_quote(value) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' ELSE value END
+    FROM json_each({column}) WHERE key = ?
+)"""
+_SUMS: Final = """
+    SELECT key, session_id, user_id, sum(events), sum(metric) FROM ({source}) GROUP BY key, session_id, user_id
+"""
+_FROM_EVENTS: Final = """
+    SELECT {key} AS key, session_id, user_id, 1 AS events, events.metric AS metric
+    FROM json_each(?) AS stretch CROSS JOIN events
+    WHERE {where}
+        AND created_at >= json_extract(stretch.value, '$[0]') AND created_at < json_extract(stretch.value, '$[1]')
+"""
+_FROM_DAYS: Final = """
+    SELECT {key} AS key, session_id, user_id, events, metric FROM day_totals
+    WHERE {where} AND day IN (
+        SELECT day FROM summed_days WHERE org_id = ? AND day >= ? AND day < ? AND token IS NULL
+    )
+    UNION ALL
+"""
+
+
+class Source(NamedTuple):
+    """Rows of ``key, session_id, user_id, events, metric``, as a subquery and its values."""
+
+    sql: str
+    values: tuple[Any, ...]
+
+
+def whole_days(wanted: Filter, by: Dimension) -> tuple[str, str] | None:
+    """The days that summaries have the answer for: the first one, and the one after the last. ``None`` for none."""
+    if by.column not in PARTS or not set(wanted.equals) <= set(PARTS) or wanted.metadata:
+        return None
+    if wanted.since is None or wanted.until is None or wanted.since >= wanted.until:
+        return None
+    first = _day_of(wanted.since + timedelta(days=1, microseconds=-1))
+    end = _day_of(wanted.until)
+    return (first, end) if first < end else None
+
+
+def break_down(connection: sqlite3.Connection, wanted: Filter, by: Dimension, top: int) -> Breakdown:
+    """See :meth:`Figures.breakdown <tk_analytics_mw.storage.figures.Figures.breakdown>`.
+
+    Args:
+        connection: with a snapshot.
+        wanted: with both times.
+        by: what.
+        top: how many values.
+    """
+    source = _source(connection, wanted, by)
+    total = _Tally()
+    tallies: dict[Any, _Tally] = {}
+    # One row for each user of a session: the database has done most of it, and let other threads run meanwhile.
+    for key, *row in connection.execute(_SUMS.format(source=source.sql), source.values):
+        total.add(*row)
+        if isinstance(key, str) and key[0] in "{[" and by.column not in PARTS:
+            key = canonical(json.loads(key))  # noqa: PLW2901 - the order of an object's keys says nothing
+        tally = tallies.get(key)
+        if tally is None:
+            tally = tallies[key] = _Tally()
+        tally.add(*row)
+    ordered = sorted(tallies, key=lambda key: (-tallies[key].events, _rank(key)))
+    other = _Tally()
+    for key in ordered[top:]:
+        other.add_all(tallies[key])
+    return Breakdown(
+        total.amounts(),
+        [Group(_value(key, by), tallies[key].amounts()) for key in ordered[:top]],
+        len(ordered[top:]),
+        other.amounts(),
+    )
+
+
+class _Tally:
+    """What is counted of one value."""
+
+    __slots__ = ("events", "metric", "sessions", "users")
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.metric = 0.0
+        self.sessions: set[str] = set()
+        self.users: set[str] = set()
+
+    def add(self, session_id: str, user_id: str | None, events: int, metric: float) -> None:
+        self.events += events
+        self.metric += metric
+        self.sessions.add(session_id)
+        if user_id is not None:
+            self.users.add(user_id)
+
+    def add_all(self, other: _Tally) -> None:
+        self.events += other.events
+        self.metric += other.metric
+        self.sessions |= other.sessions
+        self.users |= other.users
+
+    def amounts(self) -> Amounts:
+        return Amounts(self.events, self.metric, len(self.sessions), len(self.users))
+
+
+def _rank(key: Any) -> tuple[int, Any]:
+    """Of values of which there are equally many: none, then numbers, then texts."""
+    return (0, 0) if key is None else (2, key) if isinstance(key, str) else (1, key)
+
+
+def _source(connection: sqlite3.Connection, wanted: Filter, by: Dimension) -> Source:
+    in_object = by.column not in PARTS
+    key = _OF_OBJECT.format(column=by.column) if in_object else by.column
+    asked = (by.key,) if in_object else ()
+    where, values = condition(replace(wanted, since=None, until=None))
+    days = whole_days(wanted, by)
+    summed = _summed(connection, wanted.org_id, *days) if days else []
+    sql, all_values = "", ()
+    if days and summed:
+        sql, all_values = _FROM_DAYS.format(key=key, where=where), (*values, wanted.org_id, *days)
+    stretches = json.dumps([*_between(wanted, summed)])
+    return Source(sql + _FROM_EVENTS.format(key=key, where=where), (*all_values, *asked, stretches, *values))
+
+
+def _summed(connection: sqlite3.Connection, org_id: str, first: str, end: str) -> list[str]:
+    rows = connection.execute(
+        "SELECT day FROM summed_days WHERE org_id = ? AND day >= ? AND day < ? AND token IS NULL ORDER BY day",
+        (org_id, first, end),
+    )
+    return [day for (day,) in rows]
+
+
+def _between(wanted: Filter, days: list[str]) -> Iterator[tuple[str, str]]:
+    """The stretches of time that none of the days has."""
+    assert wanted.since is not None and wanted.until is not None  # noqa: S101, PT018
+    start = text_of(wanted.since)
+    for day in days:
+        if start < day:
+            yield start, day
+        start = f"{day}U"  # behind every moment of it: T comes before U
+    yield start, text_of(wanted.until)
+
+
+def _day_of(moment: datetime) -> str:
+    return str(moment.astimezone(timezone.utc).date())
+
+
+def _value(key: Any, by: Dimension) -> Any:
+    return json.loads(key) if isinstance(key, str) and by.column not in PARTS else key
