@@ -37,20 +37,24 @@ def flask_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"{host}:{port}"
 
 
-def run(command: str, server: str) -> object:
+def command(containing: str) -> str:
+    [found] = [text for text in COMMANDS if containing in text]
+    return found
+
+
+def output(command: str, server: str) -> str:
     words = shlex.split(command.replace("\\\n", " "))
     # Only where the request goes to: its Origin stays the one that the page would have.
     words = [word.replace("http://localhost:5000/", f"http://{server}/") for word in words]
-    answer = subprocess.run(words, capture_output=True, check=True, timeout=20, text=True)
-    return json.loads(answer.stdout)
+    return subprocess.run(words, capture_output=True, check=True, timeout=20, text=True).stdout
 
 
-def test_the_readme_has_a_command_for_each_request() -> None:
-    assert len(COMMANDS) == 4
+def run(command: str, server: str) -> object:
+    return json.loads(output(command, server))
 
 
 def test_every_curl_line_answers_as_the_readme_says(flask_server: str) -> None:
-    page, server, batch, health = COMMANDS
+    page, server, batch, health = map(command, ("?bearer_token", "Idempotency-Key", "/batch", "/healthcheck"))
     event = run(page, flask_server)
     assert isinstance(event, dict)
     assert (event["eventType"], event["metric"], event["requestOrigin"]) == (
@@ -66,6 +70,10 @@ def test_every_curl_line_answers_as_the_readme_says(flask_server: str) -> None:
     assert isinstance(results, dict)
     assert [result["status"] for result in results["results"]] == [200, 422]
     assert run(health, flask_server) is True
+    listing = run(command("events?assetId"), flask_server)
+    assert isinstance(listing, dict)
+    assert listing["events"] == [event]
+    assert len(output(command("format=csv"), flask_server).splitlines()) == 4
 
 
 @pytest.mark.parametrize("text", PYTHON_BLOCKS, ids=lambda text: text.splitlines()[0][:40])

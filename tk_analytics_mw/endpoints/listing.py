@@ -18,7 +18,7 @@ from tk_analytics_mw.waiting import Waits
 MAX_SKIPPED: Final = 100_000
 """Events before a page: each of them is looked at. Deeper goes with a cursor."""
 
-COUNTED: Final = 10_000
+COUNTED: Final = 1_000
 """Where counting stops unless all are asked for: the rest would take longer than the page."""
 
 _ORDERS: Final[dict[str, Order]] = {"createdAt": "oldest", "-createdAt": "newest"}

@@ -69,13 +69,12 @@ def create_deliveries(db: Database) -> None:
             PRIMARY KEY (name, position)
         ) WITHOUT ROWID"""
     )
-    # Each holds only what it is asked for, so that a long history of delivered ones costs neither anything.
+    # Each holds only what it is asked for, so that a long history of delivered ones costs nothing. Their conditions
+    # are of the two kinds that SQLite recognises in a query: the same words, and IS NOT NULL.
     db.execute("CREATE INDEX deliveries_pending ON deliveries (name, position) WHERE state = 'pending'")
-    db.execute(
-        "CREATE INDEX deliveries_later ON deliveries (name, state, due_at) "
-        "WHERE state IN ('running', 'retrying', 'dead')"
-    )
-    db.execute("CREATE INDEX deliveries_settled ON deliveries (settled_at) WHERE state IN ('delivered', 'discarded')")
+    db.execute("CREATE INDEX deliveries_later ON deliveries (name, state, due_at) WHERE due_at IS NOT NULL")
+    db.execute("CREATE INDEX deliveries_dead ON deliveries (name, position) WHERE state = 'dead'")
+    db.execute("CREATE INDEX deliveries_settled ON deliveries (settled_at) WHERE settled_at IS NOT NULL")
     db.execute(
         """CREATE TABLE subscriptions (
             name TEXT PRIMARY KEY,
@@ -91,9 +90,11 @@ def create_deliveries(db: Database) -> None:
 
 @_set()
 def index_events_for_reads(db: Database) -> None:
-    # Lists by time: what is stored now goes to the end of its organisation.
+    from tk_analytics_mw.storage.sqlite import postings
+
+    # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
-    db.execute("CREATE INDEX events_session ON events (org_id, session_id)")
+    postings.create(db.conn)
 
 
 @_set()

@@ -1,0 +1,220 @@
+"""Every answer of the reader equals that of a plain list of events, whatever has been looked at, erased and added."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.made import fill, organisations
+from tests.unit.making import an_event
+from tk_analytics_mw.events import Event
+from tk_analytics_mw.queries import Filter, Place
+from tk_analytics_mw.storage.rows import COLUMNS, event_of
+from tk_analytics_mw.storage.sqlite import SqliteStorage
+from tk_analytics_mw.storage.sqlite.filters import condition
+from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT, find
+
+ORGANISATION = organisations()[0].org_id
+MADE = 3 * SEGMENT + 1000
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few segments of events, some of them out of the order of time, and odd metadata."""
+    path = tmp_path_factory.mktemp("made") / "analytics.db"
+    fill(path, events=MADE, sessions=MADE // 20)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE events SET created_at = '2025-06-01T00:00:00.000Z' WHERE position % 97 = 0")
+        connection.execute("""UPDATE events SET event_metadata = '{"n":1,"t":true,"s":"1"}' WHERE position % 501 = 0""")
+        connection.execute("""UPDATE events SET event_metadata = '{"n":true,"x":null}' WHERE position % 503 = 0""")
+        many = ",".join(f'"k{number}":{number}' for number in range(MOST_PAIRS + 1))
+        connection.execute(f"UPDATE events SET event_metadata = '{{{many}}}' WHERE position % 507 = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path
+
+
+@pytest.fixture
+def storage(made: Path, tmp_path: Path) -> Iterator[SqliteStorage]:
+    (tmp_path / "analytics.db").write_bytes(made.read_bytes())
+    storage = SqliteStorage(tmp_path / "analytics.db")
+    yield storage
+    storage.close()
+
+
+class Model:
+    """All events of the organisation as a list, and the same questions."""
+
+    def __init__(self, storage: SqliteStorage) -> None:
+        with closing(sqlite3.connect(storage.path)) as connection:
+            rows = connection.execute(
+                f"SELECT {', '.join(COLUMNS)}, position FROM events WHERE org_id = ? ORDER BY created_at, position",
+                (ORGANISATION,),
+            ).fetchall()
+        self.events = [(event_of(row[:-1]), row[-1]) for row in rows]
+
+    def matching(self, wanted: Filter) -> list[Event]:
+        return [event for event, _ in self.events if self.wants(wanted, event)]
+
+    @staticmethod
+    def wants(wanted: Filter, event: Event) -> bool:
+        metadata = event.event_metadata or {}
+        return (
+            all(getattr(event, name) == value for name, value in wanted.equals.items())
+            and all(
+                key in metadata
+                and metadata[key] == value
+                and isinstance(metadata[key], bool) == isinstance(value, bool)
+                for key, value in wanted.metadata.items()
+            )
+            and (wanted.since is None or event.created_at >= wanted.since)
+            and (wanted.until is None or event.created_at < wanted.until)
+        )
+
+
+def some_filters(model: Model, source: random.Random, number: int) -> Iterator[Filter]:
+    """Filters by values that are there, often and seldom, and by some that are not."""
+    names = ("session_id", "user_id", "asset_id", "event_type", "device", "referer", "metric", "browser")
+    metadata: list[dict[str, Any]] = [{"n": 1}, {"n": True}, {"s": "1"}, {"k3": 3}, {"x": None}, {"campaign": "spring"}]
+    for _ in range(number):
+        event, _position = source.choice(model.events)
+        wanted = Filter(ORGANISATION)
+        for name in source.sample(names, source.choice((0, 1, 1, 1, 2))):
+            value = getattr(event, name)
+            if value is not None:
+                wanted = replace(wanted, equals={**wanted.equals, name: "nobody" if source.random() < 0.1 else value})
+        if source.random() < 0.3:
+            wanted = replace(wanted, metadata=source.choice(metadata))
+        if source.random() < 0.3:
+            wanted = replace(wanted, since=event.created_at - timedelta(days=source.randrange(400)))
+        if source.random() < 0.3:
+            wanted = replace(wanted, until=event.created_at + timedelta(days=source.randrange(400)))
+        yield wanted
+
+
+def check(storage: SqliteStorage, seed: int, number: int = 60) -> None:
+    model = Model(storage)
+    source = random.Random(seed)
+    for wanted in some_filters(model, source, number):
+        oldest = model.matching(wanted)
+        assert storage.reader.count(wanted).events == len(oldest), wanted
+        few = storage.reader.count(wanted, most=30)
+        assert (few.events, few.exact) == (min(len(oldest), 30), len(oldest) <= 30), wanted
+        for order, expected in (("oldest", oldest), ("newest", oldest[::-1])):
+            limit = source.choice((1, 7, 50))
+            skip = source.choice((0, 0, 3))
+            page = storage.reader.events(wanted, order, limit=limit, skip=skip)  # type: ignore[arg-type]
+            assert page.events == expected[skip : skip + limit], (wanted, order)
+            assert (page.next is None) == (len(expected) <= skip + limit)
+            if page.next is not None:
+                behind = storage.reader.events(wanted, order, limit=limit, after=page.next)  # type: ignore[arg-type]
+                assert behind.events == expected[skip + limit : skip + 2 * limit]
+    event, _ = source.choice(model.events)
+    session = storage.reader.session(ORGANISATION, event.session_id)
+    assert session is not None
+    expected = model.matching(Filter(ORGANISATION, equals={"session_id": event.session_id}))
+    assert (session.first_event, session.last_event) == (expected[0].created_at, expected[-1].created_at)
+    assert session.events == len(expected)
+    assert [*session.event_types] == [*dict.fromkeys(each.event_type for each in expected)]
+
+
+def looked_at(storage: SqliteStorage) -> int:
+    with closing(sqlite3.connect(storage.path)) as connection:
+        found: int = connection.execute("SELECT count(*) FROM segments WHERE ready").fetchone()[0]
+        return found
+
+
+def test_answers_are_right_before_anything_was_looked_at(storage: SqliteStorage) -> None:
+    with storage._connections.reading() as snapshot:
+        assert snapshot.execute("SELECT count(*) FROM segments").fetchone() == (0,)
+    check(storage, 1, number=15)
+
+
+def test_answers_are_right_through_postings(storage: SqliteStorage) -> None:
+    assert storage.reader._postings.look(60) is False
+    assert looked_at(storage) == 3, "all that are complete"
+    check(storage, 2)
+
+
+def test_answers_are_right_when_events_go_and_come(storage: SqliteStorage) -> None:
+    storage.reader._postings.look(60)
+    with storage._connections.transaction() as connection:
+        connection.execute("DELETE FROM events WHERE position BETWEEN 100 AND 300 OR position > ?", (MADE - 700,))
+    assert looked_at(storage) == 2
+    new = [
+        an_event(f"new-{number}", org_id=ORGANISATION, session_id=f"new-{number % 9}", asset_id="new")
+        for number in range(900)
+    ]
+    storage.write(new)
+    check(storage, 3)
+    storage.reader._postings.look(60)
+    assert looked_at(storage) == 3
+    check(storage, 4)
+
+
+def test_positions_that_are_used_again_are_not_missed(storage: SqliteStorage) -> None:
+    storage.reader._postings.look(60)
+    with storage._connections.transaction() as connection:
+        connection.execute("DELETE FROM events WHERE position >= ?", (SEGMENT * 2 - 10,))
+    storage.write([an_event(f"new-{number}", org_id=ORGANISATION, asset_id="new") for number in range(30)])
+    assert storage.reader.count(Filter(ORGANISATION, equals={"asset_id": "new"})).events == 30
+
+
+def test_an_event_that_goes_while_its_segment_is_looked_at_throws_the_look_away(storage: SqliteStorage) -> None:
+    postings = storage.reader._postings
+    with storage._connections.transaction() as connection:
+        connection.execute("INSERT INTO segments (segment) VALUES (1)")
+        [look] = connection.execute("SELECT look FROM segments").fetchone()
+        connection.execute("DELETE FROM events WHERE position = ?", (SEGMENT + 5,))
+        assert connection.execute("UPDATE segments SET ready = 1 WHERE look = ?", (look,)).rowcount == 0
+    postings.look(60)
+    check(storage, 5, number=15)
+
+
+def test_sessions_are_listed_by_their_latest_event(storage: SqliteStorage) -> None:
+    storage.reader._postings.look(60)
+    model = Model(storage)
+    last: dict[str, None] = {}
+    for event, _ in reversed(model.events):
+        last.setdefault(event.session_id)
+    first = storage.reader.sessions(Filter(ORGANISATION), limit=20)
+    second = storage.reader.sessions(Filter(ORGANISATION), limit=20, after=first.next)
+    assert [each.session_id for each in [*first.sessions, *second.sessions]] == [*last][:40]
+
+
+def test_a_rare_value_is_found_through_few_events(storage: SqliteStorage) -> None:
+    storage.reader._postings.look(60)
+    event, _ = Model(storage).events[len(Model(storage).events) // 2]
+    with storage._connections.reading() as snapshot:
+        found = find(snapshot, Filter(ORGANISATION, equals={"session_id": event.session_id}))
+    assert found is not None
+    assert sum(len(part.positions or ()) for part in found.parts) == found.events < 200
+    assert all(part.positions is not None for part in found.parts)
+
+
+def test_an_export_in_slices_is_every_event_once(storage: SqliteStorage) -> None:
+    until = storage.reader.last_position()
+    position, rows, lines = 0, [], b""
+    while position < until:
+        part = storage.reader.rows(Filter(ORGANISATION), after=position, until=until)
+        lines += storage.reader.lines(Filter(ORGANISATION), after=position, until=until).lines
+        rows += part.rows
+        position = part.position
+    assert len(rows) == lines.count(b"\n") == len(Model(storage).events)
+    assert len({row[0] for row in rows}) == len(rows)
+    storage.write([an_event("later", org_id=ORGANISATION)])
+    assert storage.reader.rows(Filter(ORGANISATION), after=until, until=until).rows == []
+
+
+def test_a_condition_holds_nothing_that_was_given() -> None:
+    wanted = Filter("'; DROP", equals={"asset_id": "'; DROP"}, metadata={"'; DROP": "'; DROP", "n": 1, "t": True})
+    assert "DROP" not in condition(wanted).sql
+    assert condition(wanted).sql.count("?") == len(condition(wanted).values)
+    assert Place("2026-01-01T00:00:00.000Z", 1) < Place("2026-01-01T00:00:00.000Z", 2)

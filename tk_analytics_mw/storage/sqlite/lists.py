@@ -1,0 +1,121 @@
+"""Lists of events by time, and how many they hold: through postings where they help, else along the index by time."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any, Final
+
+from tk_analytics_mw.queries import Filter, Order, Place
+from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.sqlite.filters import Condition, condition
+from tk_analytics_mw.storage.sqlite.postings import Found, Part, find
+
+MOST_RANGES: Final = 100
+"""Of one condition: SQLite nests them, and takes no more than a thousand."""
+
+_NAMES: Final = ", ".join(COLUMNS)
+_ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
+
+
+def rows_of(
+    connection: sqlite3.Connection, wanted: Filter, order: Order, *, limit: int, skip: int, after: Place | None
+) -> list[tuple[Any, ...]]:
+    """The rows of a part of a list: the columns of events, and the position.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+        order: of the list.
+        limit: at most so many.
+        skip: so many first.
+        after: those behind this place.
+    """
+    behind, direction = _ORDERS[order]
+    by_time = f"ORDER BY created_at {direction}, position {direction}"
+    where, values = condition(wanted)
+    if after is not None:
+        where += f" AND (created_at, position) {behind} (?, ?)"
+        values += after
+    found = find(connection, wanted)
+    if found is None:
+        return connection.execute(
+            f"SELECT {_NAMES}, position FROM events WHERE {where} {by_time} LIMIT ? OFFSET ?",  # noqa: S608
+            (*values, limit, skip),
+        ).fetchall()
+    places = _first_places(connection, found, Condition(where, values), order, skip + limit)[skip:]
+    return connection.execute(
+        f"SELECT {_NAMES}, position FROM events NOT INDEXED "  # noqa: S608
+        f"WHERE position IN (SELECT value FROM json_each(?)) {by_time}",
+        (json.dumps([place.position for place in places]),),
+    ).fetchall()
+
+
+def count_of(connection: sqlite3.Connection, wanted: Filter, most: int | None) -> int:
+    """How many events there are; more than ``most`` are not counted."""
+    limit = -1 if most is None else most + 1
+    where = condition(wanted)
+    found = find(connection, wanted)
+    if found is None:
+        return _count(connection, "1", (), where, limit)
+    one_value = len(wanted.equals) == 1 and not wanted.metadata and wanted.since is None and wanted.until is None
+    total = found.events if one_value else 0
+    for part in found.searched if one_value else [*found.searched, *found.parts]:
+        if most is not None and total > most:
+            break
+        total += _count(connection, *_within(part), where, limit)
+    return total
+
+
+def within(connection: sqlite3.Connection, wanted: Filter) -> Condition:
+    """Where to look for the events of ``wanted``, as a condition beside the one that says which they are."""
+    found = find(connection, wanted)
+    if found is None:
+        return Condition("1", ())
+    positions = [position for part in found.parts for position in part.positions or ()]
+    ranges = [part for part in [*found.searched, *found.parts] if part.positions is None]
+    if len(ranges) > MOST_RANGES:
+        return Condition("1", ())
+    either = [Condition(*_within(Part(0, 0, positions))), *(Condition(*_within(part)) for part in ranges)]
+    words = " OR ".join(each.sql for each in either)
+    return Condition(f"({words})", tuple(value for each in either for value in each.values))
+
+
+def _count(connection: sqlite3.Connection, within: str, values: Sequence[Any], where: Condition, limit: int) -> int:
+    by_position = "" if within == "1" else "NOT INDEXED"
+    [number] = connection.execute(
+        f"SELECT count(*) FROM (SELECT 1 FROM events {by_position} WHERE {within} AND {where.sql} LIMIT ?)",  # noqa: S608
+        (*values, *where.values, limit),
+    ).fetchone()
+    return int(number)
+
+
+def _first_places(
+    connection: sqlite3.Connection, found: Found, where: Condition, order: Order, needed: int
+) -> list[Place]:
+    """The first places of a list: no part is looked at whose events all come behind those that are there."""
+    _, direction = _ORDERS[order]
+    newest = order == "newest"
+    parts = sorted(found.parts, key=attrgetter("last" if newest else "first"), reverse=newest)
+    places: list[Place] = []
+    for part in [*found.searched, *parts]:
+        if len(places) >= needed:
+            last = places[needed - 1].created_at
+            if last > part.last if newest else last < part.first:
+                break
+        within, values = _within(part)
+        rows = connection.execute(
+            f"SELECT created_at, position FROM events NOT INDEXED WHERE {within} AND {where.sql} "  # noqa: S608
+            f"ORDER BY created_at {direction}, position {direction} LIMIT ?",
+            (*values, *where.values, needed),
+        )
+        places = sorted([*places, *(Place(*row) for row in rows)], reverse=newest)[:needed]
+    return places
+
+
+def _within(part: Part) -> tuple[str, tuple[Any, ...]]:
+    if part.positions is None:
+        return "position >= ? AND position <= ?", (part.low, part.high)
+    return "position IN (SELECT value FROM json_each(?))", (json.dumps(part.positions),)

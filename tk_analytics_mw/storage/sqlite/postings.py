@@ -1,0 +1,270 @@
+"""An inverted index: for a value, the events that have it. Made by who asks, never by who stores.
+
+An index of SQLite's over sessions, whose ids are random, lands on another page with each event: with ten million
+of them a create took three times as long. So events are looked at a segment at a time, :data:`SEGMENT` of them in
+the order of commits, once the segment is complete and somebody asks for what it may hold. A posting says which of its
+events have one value of one field, under a number that stands for both; what it finds is checked against the event
+itself. The newest events, and segments that nobody has looked at yet, are searched one by one.
+
+Triggers forget a segment as soon as one of its events changes or goes, so that the counts of postings are right. A
+look has a number of its own that is never used again: postings of a segment that was forgotten are found no more.
+While a segment is being looked at it is not ``ready``; if it is forgotten meanwhile, the look is thrown away.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+import threading
+import time
+from array import array
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
+from tk_analytics_mw.queries import EQUAL_COLUMNS, Filter
+from tk_analytics_mw.storage.sqlite.connections import Connections
+
+logger: Final = logging.getLogger("tk_analytics_mw.storage")
+
+BITS: Final = 13
+SEGMENT: Final = 1 << BITS
+"""Events of a segment. To search one without postings takes some 5 ms."""
+
+MANY: Final = 128
+"""Events with one value in a segment from which on it is searched, and the posting does not say which they are."""
+
+MOST_PAIRS: Final = 64
+"""Keys of an event's metadata that have postings. An event with more is a candidate for every key."""
+
+SECONDS: Final = 0.5
+"""How long one question may look at segments before it is answered."""
+
+MOST_SEARCHED: Final = 4 * SEGMENT
+"""Events that may be searched one by one; beyond it postings are of no use yet."""
+
+_FIELDS: Final = tuple(name for name in EQUAL_COLUMNS if name != "id")  # an id has an index of its own
+_CROWDED: Final = ("", "")  # stands for events with more than MOST_PAIRS
+
+
+def create(connection: sqlite3.Connection) -> None:
+    """Create the tables and triggers."""
+    connection.execute(
+        """CREATE TABLE segments (
+            look INTEGER PRIMARY KEY AUTOINCREMENT,
+            segment INTEGER NOT NULL UNIQUE,
+            ready INTEGER NOT NULL DEFAULT 0,
+            first TEXT,
+            last TEXT
+        )"""
+    )
+    connection.execute(
+        """CREATE TABLE postings (
+            key INTEGER NOT NULL,
+            look INTEGER NOT NULL,
+            events INTEGER NOT NULL,
+            offsets BLOB,
+            PRIMARY KEY (key, look)
+        ) WITHOUT ROWID"""
+    )
+    for change in ("DELETE", "UPDATE"):
+        # That of the last event as well: the next one that is stored may get a position of those that went.
+        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"  # noqa: S608
+        connection.execute(
+            f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
+            f"BEGIN DELETE FROM segments WHERE {forget}; END"
+        )
+
+
+class Part(NamedTuple):
+    """Events among which those that are wanted are: those of ``positions``, or all from ``low`` to ``high``."""
+
+    low: int
+    high: int
+    positions: list[int] | None = None
+    first: str = ""
+    last: str = "~"
+    """No event of it is earlier than ``first`` or later than ``last``."""
+
+
+class Found(NamedTuple):
+    """Where the events are that are wanted."""
+
+    parts: list[Part]
+    """Of segments with postings."""
+    events: int
+    """That the postings have, of one of the values that are asked for."""
+    searched: list[Part]
+    """Of which there are no postings."""
+
+
+class Postings:
+    """Looks at segments.
+
+    Args:
+        connections: of the storage.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._looking = threading.Lock()
+
+    def prepare(self, wanted: Filter) -> None:
+        """Look at segments that nobody has looked at, as far as time allows. What cannot be written is left."""
+        if not [*_keys(wanted)] or not self._looking.acquire(blocking=False):
+            return
+        try:
+            self.look(SECONDS)
+        finally:
+            self._looking.release()
+
+    def look(self, seconds: float) -> bool:
+        """Look at segments for so long, the latest first. Give whether there are more."""
+        deadline = time.monotonic() + seconds
+        try:
+            with self._connections.reading() as snapshot:
+                missing = [*_missing(snapshot)]
+            for segment in reversed(missing):
+                if time.monotonic() > deadline:
+                    return True
+                self._look_at(segment)
+        except (StorageUnavailable, ReadTooLong) as error:
+            logger.warning("segments were not looked at: %s", error)
+        return False
+
+    def _look_at(self, segment: int) -> None:
+        with self._connections.transaction() as connection:
+            ready = connection.execute("SELECT 1 FROM segments WHERE segment = ? AND ready", (segment,)).fetchone()
+            if ready:
+                return  # another process was faster
+            connection.execute("INSERT OR REPLACE INTO segments (segment) VALUES (?)", (segment,))
+            [look] = connection.execute("SELECT look FROM segments WHERE segment = ?", (segment,)).fetchone()
+        with self._connections.reading() as snapshot:
+            rows = snapshot.execute(
+                f"SELECT position, created_at, org_id, event_metadata, {', '.join(_FIELDS)} FROM events NOT INDEXED "  # noqa: S608
+                "WHERE position >= ? AND position < ?",
+                (segment << BITS, segment + 1 << BITS),
+            ).fetchall()
+        postings = [
+            (key, look, len(offsets), offsets.tobytes() if len(offsets) < MANY else None)
+            for key, offsets in sorted(_postings(rows).items())
+        ]
+        times = [row[1] for row in rows]
+        with self._connections.transaction() as connection:
+            done = connection.execute(
+                "UPDATE segments SET ready = 1, first = ?, last = ? WHERE look = ?",
+                (min(times, default=""), max(times, default=""), look),
+            )
+            if done.rowcount:
+                connection.executemany("INSERT INTO postings VALUES (?, ?, ?, ?)", postings)
+
+
+def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
+    """Where the events of ``wanted`` are; ``None`` if postings cannot say.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+    """
+    keys = [*_keys(wanted)]
+    if not keys:
+        return None
+    ready = [segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready ORDER BY segment")]
+    searched = [*_between(connection, ready)]
+    if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
+        return None
+    found = [_parts(connection, either) for either in keys]
+    parts, events = min(found, key=lambda each: each[1])
+    return Found(parts, events, searched)
+
+
+def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int]:
+    parts = []
+    total = 0
+    for key in keys:
+        for segment, first, last, events, offsets in connection.execute(
+            "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
+            "WHERE key = ? AND ready",
+            (key,),
+        ):
+            low = segment << BITS
+            positions = None if offsets is None else [low + offset for offset in array("H", offsets)]
+            parts.append(Part(low, low + SEGMENT - 1, positions, first, last))
+            total += events
+    return parts, total
+
+
+def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
+    # Each for itself: for both at once SQLite would go through the whole table.
+    [low] = connection.execute("SELECT min(position) FROM events").fetchone()
+    [high] = connection.execute("SELECT max(position) FROM events").fetchone()
+    return low or 0, high or -1
+
+
+def _missing(connection: sqlite3.Connection) -> Iterator[int]:
+    first, last = _ends(connection)
+    ready = {segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready")}
+    # The last one is not complete.
+    yield from (segment for segment in range(first >> BITS, last >> BITS) if segment not in ready)
+
+
+def _between(connection: sqlite3.Connection, ready: list[int]) -> Iterator[Part]:
+    """The stretches without postings."""
+    low, high = _ends(connection)
+    for segment in ready:
+        if low < segment << BITS:
+            yield Part(low, (segment << BITS) - 1)
+        low = max(low, segment + 1 << BITS)
+    if low <= high:
+        yield Part(low, high)
+
+
+def _postings(rows: Iterable[tuple[Any, ...]]) -> dict[int, array[int]]:
+    found: dict[tuple[str, str, Any], array[int]] = defaultdict(lambda: array("H"))
+    metadata: dict[str, list[tuple[str, Any]]] = {}
+    for position, _, org_id, text, *values in rows:
+        offset = position & SEGMENT - 1
+        for name, value in zip(_FIELDS, values, strict=True):
+            if value is not None:
+                found[org_id, name, value].append(offset)
+        if text is not None:
+            pairs = metadata.get(text)
+            if pairs is None:
+                pairs = metadata[text] = _pairs(json.loads(text))
+            for key, value in pairs:
+                found[org_id, key, value].append(offset)
+    return {_key(*each): offsets for each, offsets in found.items()}
+
+
+def _pairs(metadata: dict[str, Any]) -> list[tuple[str, Any]]:
+    pairs = [(_name_of(key), _typed(value)) for key, value in metadata.items() if not isinstance(value, (dict, list))]
+    return pairs if len(pairs) <= MOST_PAIRS else [_CROWDED]
+
+
+def _keys(wanted: Filter) -> Iterator[tuple[int, ...]]:
+    """For each value that is asked for, the numbers of the postings that have it."""
+    for name, value in wanted.equals.items():
+        if name in _FIELDS:
+            yield (_key(wanted.org_id, name, value),)
+    for key, each in wanted.metadata.items():
+        yield _key(wanted.org_id, _name_of(key), _typed(each)), _key(wanted.org_id, *_CROWDED)
+
+
+def _name_of(key: str) -> str:
+    return f".{key}"  # unlike the name of any field
+
+
+def _typed(value: Any) -> Any:
+    # 1, 1.0 and true are equal in Python, and the last one is not in JSON; "1" is none of them.
+    if isinstance(value, (bool, type(None))):
+        return f"json {value}"
+    return f"text {value}" if isinstance(value, str) else float(value)
+
+
+def _key(org_id: str, name: str, value: Any) -> int:
+    text = value if isinstance(value, str) else repr(float(value))
+    digest = blake2b(f"{len(org_id)} {org_id}{len(name)} {name}{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True)

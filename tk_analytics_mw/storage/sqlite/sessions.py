@@ -1,0 +1,76 @@
+"""What the events of a session say of it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from tk_analytics_mw.queries import Filter, Place
+from tk_analytics_mw.storage.reader import Session, SessionPage
+from tk_analytics_mw.storage.rows import moment_of
+from tk_analytics_mw.storage.sqlite.filters import Condition, condition
+from tk_analytics_mw.storage.sqlite.lists import within
+
+
+def sessions_of(connection: sqlite3.Connection, wanted: Filter, *, limit: int, after: Place | None) -> SessionPage:
+    """See :meth:`Reader.sessions <tk_analytics_mw.storage.reader.Reader.sessions>`.
+
+    Events are gone through from the latest on: the first one of a session that is met is its last one, unless a
+    later one was on an earlier page.
+    """
+    where, values = condition(wanted)
+    behind = " AND (created_at, position) < (?, ?)" if after is not None else ""
+    walk = connection.execute(
+        f"SELECT session_id, created_at, position FROM events WHERE {where}{behind} "  # noqa: S608
+        "ORDER BY created_at DESC, position DESC",
+        (*values, *(after or ())),
+    )
+    places: dict[str, Place] = {}
+    earlier: set[str] = set()
+    for session_id, created_at, position in walk:
+        if session_id in places or session_id in earlier:
+            continue
+        if after is not None and _has_later(connection, wanted, session_id, after):
+            earlier.add(session_id)
+            continue
+        places[session_id] = Place(created_at, position)
+        if len(places) > limit:
+            break
+    walk.close()
+    page = [*places][:limit]
+    found = (session_of(connection, wanted, session_id) for session_id in page)
+    following = places[page[-1]] if len(places) > limit else None
+    return SessionPage([session for session in found if session is not None], following)
+
+
+def session_of(connection: sqlite3.Connection, wanted: Filter, session_id: str) -> Session | None:
+    """What those of its events say that are ``wanted``; ``None`` without any."""
+    place, where = _where(connection, wanted, session_id)
+    rows = connection.execute(
+        "SELECT event_type, min(created_at), max(created_at), count(*) "  # noqa: S608
+        f"FROM events WHERE {place.sql} AND {where.sql} GROUP BY event_type ORDER BY min(created_at), min(position)",
+        (*place.values, *where.values),
+    ).fetchall()
+    if not rows:
+        return None
+    return Session(
+        session_id,
+        first_event=moment_of(min(row[1] for row in rows)),
+        last_event=moment_of(max(row[2] for row in rows)),
+        events=sum(row[3] for row in rows),
+        event_types=[row[0] for row in rows],
+    )
+
+
+def _has_later(connection: sqlite3.Connection, wanted: Filter, session_id: str, place: Place) -> bool:
+    look, where = _where(connection, wanted, session_id)
+    found = connection.execute(
+        f"SELECT 1 FROM events WHERE {look.sql} AND {where.sql} AND (created_at, position) >= (?, ?) LIMIT 1",  # noqa: S608
+        (*look.values, *where.values, *place),
+    )
+    return found.fetchone() is not None
+
+
+def _where(connection: sqlite3.Connection, wanted: Filter, session_id: str) -> tuple[Condition, Condition]:
+    place = within(connection, Filter(wanted.org_id, equals={"session_id": session_id}))
+    where = condition(wanted)
+    return place, Condition(f"{where.sql} AND session_id = ?", (*where.values, session_id))
