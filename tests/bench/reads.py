@@ -19,7 +19,7 @@ from tk_analytics_mw import Analytics, PrivateToken
 
 TOKEN = "prv-of-the-bench-0001"
 LAST_DAY = made.UNTIL.date() - timedelta(days=1)
-WARM_UP_DAYS = 20
+WARM_UP_DAYS = 5
 """Summed up within one question."""
 
 
