@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tk_analytics_mw.access import check_organisation, organisation_in_query
@@ -26,7 +27,7 @@ class Sender(NamedTuple):
     """The organisation in the query."""
     idempotency_key: str | None
     device: Device
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
     """Fields of the event that the client cannot set, in the wire's spelling."""
 
 
@@ -44,17 +45,30 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
         org_id=organisation_in_query(request, principal, parts),
         idempotency_key=None if key is None else check_idempotency_key(key),
         device=device,
-        facts={
-            "deviceType": device.type,
-            "deviceFamily": device.family,
-            "system": device.system,
-            "browser": device.browser,
-            "userAgent": user_agent if user_agent and parts.settings.store_user_agent else None,
-            "requestUrl": request.url_without_query,
-            "requestOrigin": request.header(b"origin"),
-            "referer": clean_url(request.header(b"referer") or ""),
-        },
+        facts=_facts(
+            device,
+            user_agent if user_agent and parts.settings.store_user_agent else None,
+            request.url_without_query,
+            request.header(b"origin"),
+            request.header(b"referer") or "",
+        ),
     )
+
+
+@lru_cache(maxsize=256)  # a page sends one event after the other; at most some 4 MB
+def _facts(
+    device: Device, user_agent: str | None, url: str | None, origin: str | None, referer: str
+) -> Mapping[str, Any]:
+    return {
+        "deviceType": device.type,
+        "deviceFamily": device.family,
+        "system": device.system,
+        "browser": device.browser,
+        "userAgent": user_agent,
+        "requestUrl": url,
+        "requestOrigin": origin,
+        "referer": clean_url(referer),
+    }
 
 
 def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = None) -> Event:

@@ -68,13 +68,12 @@ def _proven_keys(value: Any, level: int = 1) -> int:
     """
     if level > MAX_DEPTH:
         raise ValueError
+    keys = 0
     if type(value) is dict:
-        keys, items = len(value), value.values()
-    elif type(value) is list:
-        keys, items = 0, value
-    else:
+        keys, value = len(value), value.values()
+    elif type(value) is not list:
         raise ValueError
-    for item in items:
+    for item in value:
         kind = type(item)
         if kind is str:
             continue
