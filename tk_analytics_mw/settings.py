@@ -22,6 +22,9 @@ from tk_analytics_mw.events import EventTypes
 
 ENVIRONMENT_PREFIX: Final = "TK_ANALYTICS_"
 
+APP_VARIABLE: Final = "TK_ANALYTICS_APP"
+"""Tells the command line which application is meant; it is no setting of that application."""
+
 
 def _words(value: Any) -> Any:
     """A list in an environment variable: JSON, or words between commas."""
@@ -176,6 +179,7 @@ def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, enviro
     values: dict[str, Any] = {}
     spelled: dict[str, str] = {}
     from_environment = {key: value for key, value in environ.items() if key.startswith(ENVIRONMENT_PREFIX)}
+    from_environment.pop(APP_VARIABLE, None)
     sources: tuple[tuple[Mapping[str, Any], Callable[[str], str], str], ...] = (
         (from_environment, lambda key: key.removeprefix(ENVIRONMENT_PREFIX).lower(), "the environment variable {}"),
         (framework or {}, lambda key: str(key).lower(), "TK_ANALYTICS[{!r}]"),

@@ -36,7 +36,7 @@ GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--thread
 SERVERS = {
     name: command
     for command, names in (
-        (UVICORN, ("empty_asgi", "ours_asgi", "by_hand_asgi")),
+        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "by_hand_asgi")),
         (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
     )
     for name in names
@@ -95,6 +95,7 @@ def table(rounds: int, seconds: float, rows: int) -> str:
     cost = inprocess.pass_through(rounds)
     with tempfile.TemporaryDirectory() as folder:
         small, large = inprocess.growth(Path(folder), rows, rounds)
+        delivered, inserted = inprocess.deliveries(Path(folder), rounds)
     lines = [
         ("uvicorn, one event a request: ÷ an empty ASGI application", rate["ours_asgi"] / rate["empty_asgi"], "≥ 0.30"),
         ("the same ÷ a hand-written FastAPI endpoint with sqlite3", rate["ours_asgi"] / rate["by_hand_asgi"], "≥ 8"),
@@ -112,8 +113,15 @@ def table(rounds: int, seconds: float, rows: int) -> str:
         ("a request that is not ours, ASGI: µs more", cost["ASGI"], "≤ 1"),
         ("a request that is not ours, WSGI: µs more", cost["WSGI"], "≤ 1"),
         (f"insert rate at {rows:,} rows ÷ at 0 rows", large / small, "≥ 0.8"),
+        (
+            "uvicorn, one event a request, with a durable hook for each: ÷ without",
+            rate["ours_durable"] / rate["ours_asgi"],
+            "≥ 0.75",
+        ),
+        ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
+        ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),
     ]
-    measured = [f"| {what} | {value:.2f} | {reach} |" for what, value, reach in lines]
+    measured = [f"| {what} | {value:,.2f} | {reach} |" for what, value, reach in lines]
     return "\n".join(["| figure | measured | aim |", "|---|---|---|", *measured, "", about(rounds, seconds)])
 
 

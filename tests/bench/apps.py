@@ -51,7 +51,15 @@ def our_analytics() -> Analytics:
     )
 
 
+def our_durable_analytics() -> Analytics:
+    """The same with a durable hook for every event, which another process would call."""
+    analytics = our_analytics()
+    analytics.on(durable=True, name="bench")(lambda event, delivery: None)
+    return analytics
+
+
 ours_asgi = our_analytics().asgi(empty_asgi)
+ours_durable = our_durable_analytics().asgi(empty_asgi)
 ours_wsgi = our_analytics().wsgi(empty_wsgi)
 
 

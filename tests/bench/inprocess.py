@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import statistics
 import timeit
 from collections.abc import Callable, Iterator
@@ -12,12 +13,15 @@ from typing import Any
 
 from tests.bench.apps import empty_asgi, empty_wsgi
 from tk_analytics_mw import Analytics, Event
+from tk_analytics_mw.delivery import BATCH
 from tk_analytics_mw.identifiers import new_event_id
+from tk_analytics_mw.storage.rows import COLUMNS, row_of
 from tk_analytics_mw.storage.sqlite import SqliteStorage
 
 CALLS = 20_000
 COMMIT = 64  # events: what 64 connections bring together
 COMMITS = 100
+DELIVERIES = 10_000
 
 
 def pass_through(rounds: int) -> dict[str, float]:
@@ -69,6 +73,34 @@ def growth(folder: Path, rows: int, rounds: int) -> tuple[float, float]:
     small.close()
     large.close()
     return statistics.median(rates[0]), statistics.median(rates[1])
+
+
+def deliveries(folder: Path, rounds: int) -> tuple[float, float]:
+    """Deliveries a second that one deliverer makes, and rows a second of bare ``sqlite3`` inserts of its batches."""
+    analytics = Analytics(storage=SqliteStorage(folder / "deliveries.db"))
+    analytics.on(durable=True, name="bench")(lambda event, delivery: None)
+    outbox_rates, bare_rates = [], []
+    bare = sqlite3.connect(folder / "bare.db", isolation_level=None)
+    bare.execute("PRAGMA journal_mode=WAL")
+    bare.execute("PRAGMA synchronous=FULL")
+    bare.execute(f"CREATE TABLE events ({', '.join(COLUMNS)}, PRIMARY KEY (id))")
+    insert = f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})"
+    for _ in range(rounds):
+        for _ in range(DELIVERIES // 500):
+            analytics.find_parts().writes.write(list(_events(500)))
+        outbox_rates.append(DELIVERIES / timeit.timeit(lambda: analytics.deliver(once=True), number=1))
+        rows = [[row_of(event) for event in _events(BATCH)] for _ in range(DELIVERIES // BATCH)]
+
+        def insert_all(rows: list[list[Any]] = rows) -> None:
+            for batch in rows:
+                bare.execute("BEGIN IMMEDIATE")
+                bare.executemany(insert, batch)
+                bare.execute("COMMIT")
+
+        bare_rates.append(DELIVERIES / timeit.timeit(insert_all, number=1))
+    bare.close()
+    analytics.close()
+    return statistics.median(outbox_rates), statistics.median(bare_rates)
 
 
 def _events(number: int) -> Iterator[Event]:

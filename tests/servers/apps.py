@@ -2,7 +2,8 @@
 
 ``SHOP_DATABASE`` is the path of the database, ``SHOP_OPTIONS`` holds options of ``Analytics`` as JSON,
 ``SHOP_EARLY_START`` records an event while the module is imported, ``SHOP_HOOK_LOG`` is where the slow
-hooks write the id of each event that they are done with. (A name with our prefix would be a setting.)
+hooks write the id of each event that they are done with, ``SHOP_CALL_LOG`` is where a hook of the kind
+``SHOP_CALL_KIND`` writes when it is called. (A name with our prefix would be a setting.)
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from tests.servers.names import AFTER_TYPE, INLINE_TYPE, ORGANISATION, PLAIN_TYPE, SLOW, TOKEN
+from tests.servers.names import AFTER_TYPE, CALL, INLINE_TYPE, ORGANISATION, PLAIN_TYPE, SLOW, TOKEN
 from tk_analytics_mw import Analytics, Event, PrivateToken
 
 
@@ -38,9 +39,30 @@ def make_analytics() -> Analytics:
 
         made.on(AFTER_TYPE)(slow)
         made.on(INLINE_TYPE, when="inline")(slow)
+    if "SHOP_CALL_LOG" in os.environ:
+        log_calls(made, Path(os.environ["SHOP_CALL_LOG"]), os.environ["SHOP_CALL_KIND"])
     if os.environ.get("SHOP_EARLY_START"):
         made.record(PLAIN_TYPE, org_id=ORGANISATION, session_id="before the fork")
     return made
+
+
+def log_calls(made: Analytics, path: Path, kind: str) -> None:
+    """Have each event without another hook logged by one that is called durably, or after the answer."""
+
+    def log(what: str, event: Event) -> None:
+        # One write, so that no line is torn; of a clock that all processes of this machine share.
+        with path.open("ab", buffering=0) as file:
+            file.write(f"{what} {event.id} {os.getpid()} {time.monotonic_ns()}\n".encode())
+
+    def call(event: Event, _delivery: object = None) -> None:
+        log("began", event)
+        time.sleep(CALL)
+        log("ended", event)
+
+    if kind == "durable":
+        made.on(PLAIN_TYPE, durable=True, name="log")(call)
+    else:
+        made.on(PLAIN_TYPE)(call)
 
 
 def wsgi_page(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

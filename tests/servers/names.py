@@ -9,6 +9,9 @@ ORGANISATION = "acme"
 SLOW = 1.0
 """Seconds that a slow hook takes."""
 
+CALL = 0.001
+"""Seconds that a logged hook takes."""
+
 PLAIN_TYPE = "product cart-add"
 """Has no hook."""
 AFTER_TYPE = "product ordered"

@@ -9,20 +9,29 @@ from typing import Any
 import click
 
 from tk_analytics_mw.cli.target import with_parts
+from tk_analytics_mw.delivery import LEASE
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.parts import Parts
 
 
 @click.command()
 @click.option("--once", is_flag=True, help="End when nothing is due any more: for cron.")
+@click.option(
+    "--lease",
+    default=LEASE,
+    show_default=True,
+    type=click.FloatRange(min=1.0),
+    help="Seconds until another deliverer takes over what one leaves behind that dies. A living one renews it.",
+)
 @with_parts
-def deliver(parts: Parts, once: bool) -> None:
+def deliver(parts: Parts, once: bool, lease: float) -> None:
     """Call durable hooks for what is due, until SIGTERM or Ctrl-C; a call that is under way ends first.
 
     Several may run at once, here and on one database.
     """
     if parts.deliverer is None:
         raise ConfigurationError(f"{type(parts.storage).__name__} has no outbox: there are no deliveries")
+    parts.deliverer.lease = lease
     if not parts.hooks.durable:
         click.echo("There is no durable hook. Is the module that registers them imported?", err=True)
     stop = threading.Event()

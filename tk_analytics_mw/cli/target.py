@@ -14,6 +14,7 @@ import click
 from tk_analytics_mw.analytics import Analytics
 from tk_analytics_mw.errors import AnalyticsError
 from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.settings import APP_VARIABLE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 FindParts = Callable[[], Parts]
@@ -27,7 +28,7 @@ def with_parts(command: Function) -> Function:
 
     @click.option(
         "--app",
-        envvar="TK_ANALYTICS_APP",
+        envvar=APP_VARIABLE,
         metavar="MODULE:NAME",
         help="Where the Analytics object, or the Flask application, is to be imported from.",
     )
@@ -57,7 +58,7 @@ def parts_of(app: str | None) -> Parts:
         click.UsageError: it names nothing, or nothing of ours.
     """
     if app is None:
-        raise click.UsageError("Which application? --app module:analytics, or TK_ANALYTICS_APP in the environment.")
+        raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
     module_name, colon, path = app.partition(":")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as flask and uvicorn do

@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from tk_analytics_mw.storage.outbox import Counts, Delivery, DeliveryQuery, DeliveryRow, Outcome, Subscription
 from tk_analytics_mw.storage.outbox import delivery_id as id_of
-from tk_analytics_mw.storage.rows import COLUMNS, event_of
+from tk_analytics_mw.storage.rows import event_of
+from tk_analytics_mw.storage.sqlite import outbox_statements as sql
 from tk_analytics_mw.storage.sqlite.connections import Connections
 
 SLICE: Final = 1_000
 """Events of the past that are filled in within one transaction: some 3 ms, for which writers wait."""
-
-_EVENT: Final = ", ".join(f"events.{name}" for name in COLUMNS)
-
-# Each of these is answered from an index that holds nothing else.
-_IS_DUE: Final = """
-    SELECT EXISTS (SELECT 1 FROM deliveries WHERE name = ?1 AND state = 'pending')
-        OR EXISTS (SELECT 1 FROM deliveries WHERE name = ?1 AND state IN ('running', 'retrying') AND due_at <= ?2)
-"""
-_LOST: Final = """
-    SELECT position FROM deliveries WHERE name = ? AND state = 'running' AND due_at <= ? ORDER BY position LIMIT 1
-"""
-_RETRIES: Final = """
-    SELECT position FROM deliveries WHERE name = ? AND state = 'retrying' AND due_at <= ? ORDER BY due_at LIMIT ?
-"""
-_PENDING: Final = """
-    SELECT position FROM deliveries WHERE name = ? AND state = 'pending' ORDER BY position LIMIT ?
-"""
-_NOT_YET: Final = """
-    SELECT EXISTS (
-        SELECT 1 FROM deliveries WHERE name = ? AND state IN ('running', 'retrying') AND due_at > ?
-    )
-"""
-_TAKE: Final = """
-    UPDATE deliveries SET state = 'running', owner = ?, due_at = ?, attempts = attempts + ?,
-        first_tried_at = coalesce(first_tried_at, ?)
-    WHERE name = ? AND position = ?
-"""
-_TAKEN: Final = f"""
-    SELECT deliveries.attempts, deliveries.first_tried_at, {_EVENT}
-    FROM deliveries JOIN events ON events.position = deliveries.position
-    WHERE deliveries.name = ? AND deliveries.position = ?
-"""  # noqa: S608 - names of columns
-_SETTLE: Final = """
-    UPDATE deliveries SET state = ?, error = ?, due_at = ?, settled_at = ?, attempts = attempts + 1, owner = NULL
-    WHERE name = ? AND owner = ? AND state = 'running'
-        AND position = (SELECT position FROM events WHERE id = ?)
-"""
 
 
 class SqliteOutbox:
@@ -116,43 +79,41 @@ class SqliteOutbox:
     def claim(self, name: str, *, owner: str, limit: int, now: float, until: float, ordered: bool) -> list[Delivery]:
         """See :meth:`Outbox.claim <tk_analytics_mw.storage.outbox.Outbox.claim>`."""
         with self._connections.reading() as snapshot:  # nearly always nothing: nobody is to wait for that
-            if not snapshot.execute(_IS_DUE, (name, now)).fetchone()[0]:
+            if not snapshot.execute(sql.IS_DUE, (name, now)).fetchone()[0]:
                 return []
         with self._connections.transaction() as connection:
             if connection.execute("SELECT 1 FROM subscriptions WHERE name = ? AND off IS NOT NULL", (name,)).fetchone():
                 return []
             positions, lost = _due(connection, name, limit=limit, now=now, ordered=ordered)
-            connection.executemany(_TAKE, [(owner, until, lost, now, name, position) for position in positions])
-            found = [(position, connection.execute(_TAKEN, (name, position)).fetchone()) for position in positions]
-            gone = [(name, position) for position, row in found if row is None]  # deleted by hand, in the database
+            connection.execute(_among(sql.TAKE, positions), (owner, until, lost, now, name, *positions))
+            rows = {row[0]: row[1:] for row in connection.execute(_among(sql.TAKEN, positions), (name, *positions))}
+            gone = [(name, position) for position in positions if position not in rows]  # deleted by hand
             connection.executemany("DELETE FROM deliveries WHERE name = ? AND position = ?", gone)
-            return [_delivery(name, row) for _, row in found if row is not None]
+            return [_delivery(name, rows[position]) for position in positions if position in rows]
 
     def renew(self, owner: str, *, until: float) -> None:
         """See :meth:`Outbox.renew <tk_analytics_mw.storage.outbox.Outbox.renew>`."""
         with self._connections.transaction() as connection:
-            connection.execute("UPDATE deliveries SET due_at = ? WHERE state = 'running' AND owner = ?", (until, owner))
+            connection.execute(sql.RENEW, (until, owner))
 
     def settle(self, owner: str, outcomes: Sequence[Outcome], *, now: float) -> None:
         """See :meth:`Outbox.settle <tk_analytics_mw.storage.outbox.Outbox.settle>`."""
         with self._connections.transaction() as connection:
-            changed: Counter[tuple[str, str]] = Counter()
-            for outcome in outcomes:
-                name, event_id = outcome.delivery.name, outcome.delivery.event.id
-                settled_at = None if outcome.state == "retrying" else now
-                values = (outcome.state, outcome.error, outcome.due_at, settled_at, name, owner, event_id)
-                changed[name, outcome.state] += connection.execute(_SETTLE, values).rowcount
-            for (name, state), number in changed.items():
-                _count(connection, name, state, number)
+            alike: dict[tuple[Any, ...], list[str]] = {}  # nearly always all of them: one statement for a batch
+            for each in outcomes:
+                what = each.state, each.error, each.due_at, each.delivery.name
+                alike.setdefault(what, []).append(each.delivery.event.id)
+            for (state, error, due_at, name), ids in alike.items():
+                settled_at = None if state == "retrying" else now
+                changed = connection.execute(
+                    _among(sql.SETTLE, ids), (state, error, due_at, settled_at, name, owner, *ids)
+                ).rowcount
+                _count(connection, name, state, changed)
 
     def release(self, owner: str) -> None:
         """See :meth:`Outbox.release <tk_analytics_mw.storage.outbox.Outbox.release>`."""
         with self._connections.transaction() as connection:
-            connection.execute(
-                "UPDATE deliveries SET owner = NULL, due_at = CASE attempts WHEN 0 THEN NULL ELSE 0 END, "
-                "state = CASE attempts WHEN 0 THEN 'pending' ELSE 'retrying' END WHERE state = 'running' AND owner = ?",
-                (owner,),
-            )
+            connection.execute(sql.RELEASE, (owner,))
 
     def switch(self, name: str, *, off: str | None) -> None:
         """See :meth:`Outbox.switch <tk_analytics_mw.storage.outbox.Outbox.switch>`."""
@@ -167,12 +128,7 @@ class SqliteOutbox:
                 "SELECT name, delivered, discarded, off FROM subscriptions"
             ):
                 found[name] = {"delivered": delivered, "discarded": discarded, "off": off}
-            for name, state, failed, number, oldest in snapshot.execute(
-                "SELECT name, state, 0, count(*), min(position) FROM deliveries WHERE state = 'pending' "
-                "GROUP BY name UNION ALL "
-                "SELECT name, state, attempts > 0, count(*), min(position) FROM deliveries "
-                "WHERE state IN ('running', 'retrying', 'dead') GROUP BY name, state, attempts > 0"
-            ):
+            for name, state, failed, number, oldest in snapshot.execute(sql.COUNTS):
                 counts = found.setdefault(name, {})
                 if state == "dead":
                     counts["dead"] = counts.get("dead", 0) + number
@@ -227,11 +183,7 @@ class SqliteOutbox:
     def forget(self, *, before: float, limit: int) -> int:
         """See :meth:`Outbox.forget <tk_analytics_mw.storage.outbox.Outbox.forget>`."""
         with self._connections.transaction() as connection:
-            rows = connection.execute(
-                "SELECT name, position FROM deliveries WHERE state IN ('delivered', 'discarded') AND settled_at < ? "
-                "LIMIT ?",
-                (before, limit),
-            ).fetchall()
+            rows = connection.execute(sql.FORGET, (before, limit)).fetchall()
             connection.executemany("DELETE FROM deliveries WHERE name = ? AND position = ?", rows)
             return len(rows)
 
@@ -242,15 +194,19 @@ def _due(connection: sqlite3.Connection, name: str, *, limit: int, now: float, o
     def positions(statement: str, *values: Any) -> list[int]:
         return [row[0] for row in connection.execute(statement, (name, *values))]
 
-    if ordered and connection.execute(_NOT_YET, (name, now)).fetchone()[0]:
+    if ordered and connection.execute(sql.NOT_YET, (name, now)).fetchone()[0]:
         return [], False
-    lost = positions(_LOST, now)
+    lost = positions(sql.LOST, now)
     if lost:
         return lost, True
-    retries = positions(_RETRIES, now, 1 if ordered else max(limit // 2, 1))
+    retries = positions(sql.RETRIES, now, 1 if ordered else max(limit // 2, 1))
     if ordered and retries:
         return retries, False
-    return [*retries, *positions(_PENDING, limit - len(retries))], False
+    return [*retries, *positions(sql.PENDING, limit - len(retries))], False
+
+
+def _among(statement: str, values: Sequence[object]) -> str:
+    return statement.format(", ".join("?" * len(values)))
 
 
 def _delivery(name: str, row: Sequence[Any]) -> Delivery:
