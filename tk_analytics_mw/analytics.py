@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tk_analytics_mw.asgi import AnalyticsMiddleware as AsgiMiddleware
+    from tk_analytics_mw.webhooks import WebhookOptions
     from tk_analytics_mw.wsgi import AnalyticsMiddleware as WsgiMiddleware
 
 
@@ -106,6 +107,42 @@ class Analytics:
         if name is not None or options:
             raise ConfigurationError("name and its further options belong to a durable hook: add durable=True")
         return self.hooks.on(event_types, when)
+
+    def webhook(
+        self,
+        url: str,
+        *,
+        secret: str | Sequence[str],
+        name: str,
+        events: Iterable[str | EventType] | None = None,
+        **options: Unpack[WebhookOptions],
+    ) -> None:
+        """POST each stored event of these types to a URL, durably, signed as Standard Webhooks says.
+
+        A 2xx answer is success. 410 switches the webhook off. Everything else, and none, is tried again: not before
+        the receiver's ``Retry-After``. Redirects are not followed. Addresses that are not public are refused, at
+        each attempt, unless the setting ``webhook_allow`` has them.
+
+        Args:
+            url: ``https://…``. Neither logs nor errors show more of it than its host.
+            secret: ``whsec_…``; two of them while one replaces the other, and both sign.
+            name: as of any durable hook: unique, and the same for ever.
+            events: their types, as of :meth:`on`; for all of them leave it out.
+            options: see :class:`~tk_analytics_mw.webhooks.WebhookOptions`.
+
+        Raises:
+            ConfigurationError: one of them will not do, or the extra ``webhooks`` is not installed.
+        """
+        try:
+            from tk_analytics_mw.webhooks import Webhook, split
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f'webhooks need {error.name}: pip install "tk_analytics_mw[webhooks]"') from error
+        of_hook, of_webhook = split(options)
+        webhook = Webhook(name, url, secret, reachable=lambda: self.find_parts().reachable, options=of_webhook)
+        types = (events,) if isinstance(events, str) else tuple(events or ())
+        if not types and events is not None:  # of a list that came out empty: not everything to somebody else
+            raise ConfigurationError(f"webhook {name!r}: events names none; for all of them leave it out")
+        self.hooks.on_durably(types, name, **of_hook)(webhook)
 
     def before_store(self, function: Function) -> Function:
         """Decorate a function that sees each event before it is stored.

@@ -9,6 +9,7 @@
     ├── StorageUnavailable      503: nothing was acknowledged, the client may send again
     ├── ReadTooLong             503: a question that takes too long to answer
     ├── Retry                   raised by a durable hook: not now, again later
+    ├── AddressRefused          a webhook's host may not be called, or has no address
     ├── Discard                 raised by a durable hook: not this delivery, ever
     └── SwitchOff               raised by a durable hook: no further delivery
 
@@ -135,12 +136,23 @@ class Retry(AnalyticsError):
 
     Args:
         after: seconds from now; the usual delay if it is not given.
+        hold: call the function for no other delivery before then either, for five minutes at most. For what is
+            wrong with all of them: a mail server that is away, a receiver that asks for fewer requests.
         why: kept with the delivery.
     """
 
-    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None) -> None:
+    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None, hold: bool = False) -> None:
         self.after = after
+        self.hold = hold
         super().__init__(why)
+
+
+class AddressRefused(AnalyticsError):
+    """A host may not be called, because of where it leads, or could not be found.
+
+    Args:
+        why: without any part of a URL but the host.
+    """
 
 
 class Discard(AnalyticsError):

@@ -32,7 +32,8 @@ Calls = Sequence[tuple[Callable[..., Any], Event]]
 MAX_ATTEMPTS: Final = 10
 """Of a delivery, by default: with :func:`exponential` over 31 hours, longer than a night."""
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# No full stop: a webhook's signature is of its id, which holds the name, and two more parts between full stops.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
 def exponential(attempt: int) -> float:
@@ -140,7 +141,7 @@ class Hooks:
         """
         if name is None or _NAME.fullmatch(name) is None:
             raise ConfigurationError(
-                "a durable hook needs a name that stays the same: name='confirmation-mail', of letters, digits, . _ -"
+                "a durable hook needs a name that stays the same: name='confirmation-mail', of letters, digits, _ -"
             )
         if unknown := options.keys() - DurableOptions.__annotations__.keys():
             raise ConfigurationError(f"a durable hook has no option {min(unknown)!r}")

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.origins import Domains
 from tk_analytics_mw.auth.tokens import TokenAuthenticator
 from tk_analytics_mw.commit import GroupCommit
@@ -45,6 +46,8 @@ class Parts:
     commits: GroupCommit
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
+    reachable: Reachable
+    """Where webhooks may go."""
     awaiting: Awaiting
     blocking: Blocking
 
@@ -84,6 +87,7 @@ def build_parts(
         writes=writes,
         commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
         deliverer=deliverer,
+        reachable=Reachable(settings.webhook_allow),
         awaiting=Awaiting(around),
         blocking=blocking,
     )

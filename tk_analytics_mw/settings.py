@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
+from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
@@ -135,6 +136,10 @@ class Settings(BaseModel):
     keep_deliveries_days: float = Field(
         7.0, ge=0, le=36_500, description="How long settled deliveries can be looked at and replayed; dead ones stay."
     )
+    webhook_allow: Annotated[frozenset[str], Words] = Field(
+        frozenset(),
+        description="Hosts, addresses and networks that webhooks may call although they are not public: `10.1.0.0/16`.",
+    )
 
 
 class Options(TypedDict, total=False):
@@ -161,6 +166,7 @@ class Options(TypedDict, total=False):
     drop_bots: bool
     deliver_in_process: bool
     keep_deliveries_days: float
+    webhook_allow: Iterable[str]
 
 
 def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
@@ -214,6 +220,10 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for value in settings.event_types:
         if not value.strip() or len(value) > 100:
             raise ConfigurationError(f"{spelled['event_types']}: an event type is a text of 1 to 100 characters")
+    try:
+        Reachable(settings.webhook_allow)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{spelled['webhook_allow']}: {error}") from None
     types = EventTypes(settings.event_types)
     for value in settings.private_only:
         try:

@@ -82,6 +82,15 @@ def test_the_hooks_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Monkey
     assert event.event_metadata == {"campaign": "spring"}
 
 
+def test_the_webhook_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ERP_SECRET", "whsec_eyd7Cn6mBR2Lr9LqzPvJv3oEfWcWTvJM")
+    namespace = {"__name__": __name__, "os": os}
+    exec(block("# app.py"), namespace)
+    exec(block('"https://erp.example.com/inbox"'), namespace)
+    assert repr(namespace["analytics"].hooks.durable["erp"].function) == "<Webhook 'erp' to https://erp.example.com>"
+
+
 def test_the_fastapi_application_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "readme_main.py").write_text(block("# main.py"))

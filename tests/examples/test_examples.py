@@ -18,6 +18,8 @@ from urllib.parse import urlencode
 import pytest
 
 from tests.serving import serving
+from tk_analytics_mw import Analytics
+from tk_analytics_mw.storage.outbox import DeliveryQuery
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 EVENTS = "/api/analytics/events"
@@ -185,3 +187,26 @@ def test_event_hooks(tmp_path: Path) -> None:
         assert ask(shop, "POST", EVENTS, ORDERED, **private("prv-demo-3b75e1f60c9a"))[0] == 200
         assert eventually(lambda: rows(database, "SELECT text FROM confirmations") == ["99.50 EUR"])
     assert rows(tmp_path / "analytics.db") == ["product cart-add", "product ordered"]
+
+
+def test_webhook_receiver(tmp_path: Path) -> None:
+    database = tmp_path / "orders.db"
+    secret = "whsec_eyd7Cn6mBR2Lr9LqzPvJv3oEfWcWTvJM"
+    environment = {"ORDERS_DATABASE": str(database), "WEBHOOK_SECRET": secret}
+    command = ("gunicorn", "--bind", "127.0.0.1:{port}", "app:app")
+    with serving(*command, folder=EXAMPLES / "webhook_receiver", environment=environment) as receiver:
+        shop = Analytics(storage=f"sqlite:///{tmp_path / 'analytics.db'}", webhook_allow=["127.0.0.1"])
+        url = f"http://127.0.0.1:{receiver[1]}/webhooks"
+        shop.webhook(url, secret=secret, name="orders", allow_http=True)
+        order = shop.record("product ordered", org_id="acme", session_id="s-1", metric=99.5)
+        shop.record("product session end", org_id="acme", session_id="s-1")
+        for _ in range(2):
+            shop.deliver(once=True)
+            assert {row.state for row in shop.outbox.find(DeliveryQuery(), limit=10)} == {"delivered"}
+            assert shop.outbox.replay(DeliveryQuery(name="orders")) == 2, "and again"
+        shop.close()
+        assert rows(database, "SELECT event_id || total FROM orders") == [f"{order.id}99.5"], "once"
+        signature = {"webhook_timestamp": str(int(time.time())), "webhook_id": "x"}
+        for forged in ({}, {**signature, "webhook_signature": "v1,AAAA"}, {**signature, "webhook_signature": "junk"}):
+            assert ask(receiver, "POST", "/webhooks", ORDERED, **forged)[0] == 401
+    assert rows(database, "SELECT count(*) FROM seen") == [2]

@@ -46,3 +46,10 @@ assert_type(analytics.record(EventType.ORDERED, org_id="acme", session_id="s", m
 recorded: Awaitable[Event] = analytics.arecord("product ordered", org_id="acme", session_id="s")
 analytics.record("product ordered", org_id="acme")  # type: ignore[call-arg]
 Analytics(no_such_setting=1)  # type: ignore[call-arg]
+
+analytics.webhook("https://erp.example.com/", secret=["…", "…"], events=[EventType.ORDERED], name="erp", ordered=True)
+analytics.webhook(
+    "https://erp.example.com/", secret="…", name="erp", total_timeout=20, resolve=lambda host, port: [host]
+)
+analytics.webhook("https://erp.example.com/", name="erp")  # type: ignore[call-arg]
+analytics.webhook("https://erp.example.com/", secret="…", name="erp", redirects=True)  # type: ignore[call-arg]

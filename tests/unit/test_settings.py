@@ -49,6 +49,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "drop_bots": (True, "1", True),
     "deliver_in_process": (True, "true", True),
     "keep_deliveries_days": (30, "30", 30.0),
+    "webhook_allow": ({"10.1.0.0/16", "erp"}, "10.1.0.0/16, erp", frozenset({"10.1.0.0/16", "erp"})),
 }
 every_setting = pytest.mark.parametrize("name", Settings.model_fields)
 

@@ -7,8 +7,9 @@ import click
 import tk_analytics_mw
 from tk_analytics_mw.cli.deliver import deliver
 from tk_analytics_mw.cli.deliveries import deliveries
+from tk_analytics_mw.cli.webhook import webhook
 
-COMMANDS = (deliver, deliveries)
+COMMANDS = (deliver, deliveries, webhook)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
