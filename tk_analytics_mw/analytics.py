@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
-from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, When
+from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
@@ -60,6 +60,7 @@ class Analytics:
         *,
         around: Around = nullcontext,
         run_async: Callable[..., Any] | None = None,
+        receivers: Receivers = tuple,
     ) -> Parts:
         """Build what one application's faces work with. For authors of a further framework's face.
 
@@ -67,12 +68,17 @@ class Analytics:
             framework: the value of ``TK_ANALYTICS`` in the framework's own configuration.
             around: what the framework wants around host code, such as an application context.
             run_async: how the framework runs async host code from a thread.
+            receivers: gives what is connected to the framework's own signal, to be called with each stored event.
 
         Raises:
             ConfigurationError: a setting is unknown or invalid.
         """
         return build_parts(
-            collect(self._options, framework, os.environ), self.hooks, around=around, run_async=run_async
+            collect(self._options, framework, os.environ),
+            self.hooks,
+            around=around,
+            run_async=run_async,
+            receivers=receivers,
         )
 
     # Hooks
@@ -156,7 +162,8 @@ class Analytics:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many events were dropped in this process, by reason."""
+        """How many events were dropped in this process, by reason: that of :class:`~tk_analytics_mw.Drop`,
+        ``"Sec-GPC"`` or ``"bot"``."""
         return dict(self.hooks.dropped)
 
     # Durable hooks
@@ -194,6 +201,8 @@ class Analytics:
 
     def record(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:
         """Record an event from host code. It is durable when this returns, and its hooks have run.
+
+        One that a ``before_store`` function drops comes back all the same, stored nowhere.
 
         Args:
             event_type: in any spelling.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tk_analytics_mw.access import check_organisation, organisation_in_query
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.device import Device, device_of
-from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
+from tk_analytics_mw.errors import FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
@@ -22,13 +21,18 @@ from tk_analytics_mw.waiting import Waits
 class Sender(NamedTuple):
     """What one request says of all its events."""
 
+    request: Request
     principal: Principal
     org_id: str | None
     """The organisation in the query."""
     idempotency_key: str | None
     device: Device
-    facts: Mapping[str, Any]
+    facts: dict[str, Any]
     """Fields of the event that the client cannot set, in the wire's spelling."""
+    anonymous: bool
+    """Whether its events are kept without ``userId``."""
+    dropped: str | None
+    """Why its events are not kept, if they are not."""
 
 
 def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
@@ -40,35 +44,32 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
     user_agent = request.header(b"user-agent") or ""
     key = request.header(b"idempotency-key")
     device = device_of(user_agent)
+    settings = parts.settings
+    gpc = settings.respect_gpc if request.header(b"sec-gpc") == "1" else "ignore"
+    dropped = None
+    if gpc == "drop":
+        dropped = "Sec-GPC"
+    elif settings.drop_bots and device.type == "bot" and principal.kind == "public":
+        dropped = "bot"  # not what the shop's own server reports, by whatever HTTP client
     return Sender(
+        request=request,
         principal=principal,
         org_id=organisation_in_query(request, principal, parts),
         idempotency_key=None if key is None else check_idempotency_key(key),
         device=device,
-        facts=_facts(
-            device,
-            user_agent if user_agent and parts.settings.store_user_agent else None,
-            request.url_without_query,
-            request.header(b"origin"),
-            request.header(b"referer") or "",
-        ),
+        facts={
+            "deviceType": device.type,
+            "deviceFamily": device.family,
+            "system": device.system,
+            "browser": device.browser,
+            "userAgent": user_agent if user_agent and settings.store_user_agent else None,
+            "requestUrl": request.url_without_query,
+            "requestOrigin": request.header(b"origin"),
+            "referer": clean_url(request.header(b"referer") or ""),
+        },
+        anonymous=gpc == "anonymise",
+        dropped=dropped,
     )
-
-
-@lru_cache(maxsize=256)  # a page sends one event after the other; at most some 4 MB
-def _facts(
-    device: Device, user_agent: str | None, url: str | None, origin: str | None, referer: str
-) -> Mapping[str, Any]:
-    return {
-        "deviceType": device.type,
-        "deviceFamily": device.family,
-        "system": device.system,
-        "browser": device.browser,
-        "userAgent": user_agent,
-        "requestUrl": url,
-        "requestOrigin": origin,
-        "referer": clean_url(referer),
-    }
 
 
 def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = None) -> Event:
@@ -116,6 +117,8 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     check_organisation(event.org_id, sender.principal, parts)
     if canonical in parts.private_only and sender.principal.kind == "public":
         raise Refused("Events of this type are created with a private token only.", status=403)
+    if sender.anonymous and event.user_id is not None:
+        return event.model_copy(update={"user_id": None})
     return event
 
 
@@ -138,9 +141,15 @@ def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[st
 
 
 async def keep(
-    events: Sequence[Event], parts: Parts, waits: Waits, request: Request | None = None
+    events: Sequence[Event], parts: Parts, waits: Waits, sender: Sender | None = None
 ) -> tuple[Sequence[Event | Exception], Calls]:
     """Have events seen by ``before_store``, stored, and seen by the *inline* hooks. A dropped one passes for stored.
+
+    Args:
+        events: valid ones.
+        parts: of the host application.
+        waits: how to wait.
+        sender: of the request that brought them; ``None`` for host code.
 
     Returns:
         The outcome of each, in order, and the calls of *after* hooks that are due once the answer is out.
@@ -148,19 +157,25 @@ async def keep(
     Raises:
         StorageUnavailable: the queue is full.
     """
-    if not parts.hooks:
+    if sender is not None and sender.dropped is not None:
+        parts.hooks.count_dropped(sender.dropped, len(events))
+        return events, ()
+    receivers = parts.receivers()
+    if not parts.hooks and not receivers:
         return await waits.commit(parts.commits, events), ()
     outcomes: list[Event | Exception] = list(events)
     prepared: dict[int, Event] = dict(enumerate(events))
     if parts.hooks.prepares:
+        request = None if sender is None else sender.request
         for number, event in enumerate(events):
             try:
-                prepared[number] = await parts.hooks.prepare(event, request, waits)
-            except Drop:
-                del prepared[number]
+                prepared[number], wanted = await parts.hooks.prepare(event, request, waits)
+                outcomes[number] = prepared[number]
             except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
-                del prepared[number]
+                wanted = False
                 outcomes[number] = error
+            if not wanted:
+                del prepared[number]
     if prepared:
         stored = await waits.commit(parts.commits, list(prepared.values()))
         for number, outcome in zip(prepared, stored, strict=True):
@@ -172,7 +187,8 @@ async def keep(
         if isinstance(outcome := outcomes[number], Event) and outcome.id == event.id
     ]
     await parts.hooks.run(parts.hooks.wanted("inline", new), waits)
-    return outcomes, parts.hooks.wanted("after", new)
+    after = parts.hooks.wanted("after", new)
+    return outcomes, [*after, *((receiver, event) for event in new for receiver in receivers)]
 
 
 async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits: Waits) -> Event:

@@ -15,7 +15,7 @@ from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
-from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.plugins import load_object
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
@@ -40,6 +40,8 @@ class Parts:
     token_domains: Domains
     """Where any of the listed public tokens may be used: for CORS headers on answers without a principal."""
     hooks: Hooks
+    receivers: Receivers
+    """Of the framework's own signal, for this application."""
     storage: Storage
     writes: DeliveringStorage
     """What group commit writes to."""
@@ -53,7 +55,12 @@ class Parts:
 
 
 def build_parts(
-    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+    settings: Settings,
+    hooks: Hooks,
+    *,
+    around: Around = nullcontext,
+    run_async: Callable[..., Any] | None = None,
+    receivers: Receivers = tuple,
 ) -> Parts:
     """Build the parts.
 
@@ -62,6 +69,7 @@ def build_parts(
         hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+        receivers: of the framework's own signal.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -83,6 +91,7 @@ def build_parts(
         tokens=TokenAuthenticator(settings.tokens, allow_private_in_query=settings.allow_private_token_in_query),
         token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
         hooks=hooks,
+        receivers=receivers,
         storage=storage,
         writes=writes,
         commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),

@@ -2,9 +2,9 @@
 
 The hand-written endpoints are what a competent developer who has read the contract writes in an afternoon: validation
 by a model, the token compared in constant time, the Origin checked and told that its page may read the answer, the
-device read from the User-Agent, the facts of the request kept, one connection a thread in WAL mode, one commit a request
-at the same ``synchronous`` as ours. What takes longer than an afternoon is not in them: doubled keys, values that no
-storage can hold, retries, errors as problems.
+device read from the User-Agent, the facts of the request kept, one connection a thread in WAL mode, one commit a
+request at the same ``synchronous`` as ours. What takes longer than an afternoon is not in them: doubled keys, values
+that no storage can hold, retries, errors as problems.
 """
 
 from __future__ import annotations

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -20,24 +22,27 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FindParts = Callable[[], Parts]
 
 
+app_option: Final = click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    help=f"Where to import the Analytics object or the Flask application from; else ${APP_VARIABLE} says.",
+)
+"""May stand before the command and behind it."""
+
+
 def with_parts(command: Function) -> Function:
     """Give a command the parts of the application as its first argument.
 
     ``flask`` and ``manage.py`` know their application. ``tk-analytics`` is told with ``--app``.
     """
 
-    @click.option(
-        "--app",
-        envvar=APP_VARIABLE,
-        metavar="MODULE:NAME",
-        help="Where the Analytics object, or the Flask application, is to be imported from.",
-    )
+    @app_option
     @click.pass_context
     @functools.wraps(command)
     def found(context: click.Context, /, *args: Any, app: str | None, **options: Any) -> Any:
-        find = context.find_object(Target)
+        target = context.find_object(Target) if app is None else None
         try:
-            return command(find.parts() if find is not None and app is None else parts_of(app), *args, **options)
+            return command(parts_of(app) if target is None else target.parts(), *args, **options)
         except AnalyticsError as error:
             raise click.ClickException(str(error)) from error
 
@@ -45,7 +50,7 @@ def with_parts(command: Function) -> Function:
 
 
 class Target:
-    """An application that a framework's own command line has found already."""
+    """An application that the command line has named, or a framework's own has found."""
 
     def __init__(self, parts: FindParts) -> None:
         self.parts = parts
@@ -57,17 +62,23 @@ def parts_of(app: str | None) -> Parts:
     Raises:
         click.UsageError: it names nothing, or nothing of ours.
     """
-    if app is None:
+    app = app or os.environ.get(APP_VARIABLE)
+    if not app:
         raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
     module_name, colon, path = app.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise click.UsageError(f"--app: {app!r} is no MODULE:NAME")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as flask and uvicorn do
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise click.UsageError(f"--app: cannot import {module_name!r}: {error}") from error
-    for name in (path if colon else "analytics").split("."):
-        found = getattr(found, name, None)
+    path = path if colon else "analytics"
+    try:
+        found = operator.attrgetter(path)(found)
+    except AttributeError:
+        raise click.UsageError(f"--app: {module_name!r} has no {path!r}") from None
     if isinstance(found, Analytics):
         return found.find_parts()
     extension = getattr(found, "extensions", {}).get("tk_analytics")

@@ -29,7 +29,7 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
             results.append(event_from(Parsed(item, body.plain), sender, parts, number))
         except AnalyticsError as error:
             results.append(error)
-    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, request)
+    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, sender)
     stored = iter(outcomes)
     results = [next(stored) if isinstance(result, Event) else result for result in results]
     unavailable = [outcome for outcome in outcomes if isinstance(outcome, StorageUnavailable)]
