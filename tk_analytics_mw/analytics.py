@@ -16,6 +16,7 @@ from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, Wh
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
+from tk_analytics_mw.storage.figures import CountingStorage, Figures
 from tk_analytics_mw.storage.outbox import DurableStorage, Outbox
 from tk_analytics_mw.waiting import Around, run_blocking
 
@@ -179,6 +180,18 @@ class Analytics:
         if not isinstance(storage, DurableStorage):
             raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
         return storage.outbox
+
+    @property
+    def figures(self) -> Figures:
+        """Counts over many events, for host code; ``figures.rebuild()`` sums up all days beforehand.
+
+        Raises:
+            ConfigurationError: the storage gives none.
+        """
+        storage = self.find_parts().storage
+        if not isinstance(storage, CountingStorage):
+            raise ConfigurationError(f"{type(storage).__name__} gives no figures")
+        return storage.figures
 
     def deliver(self, stop: threading.Event | None = None, *, once: bool = False) -> None:
         """Call the durable hooks for what is due, in this thread and others, until ``stop`` is set.

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import inprocess, load
+from tests.bench import inprocess, load, made, reads
 from tests.bench.payload import BATCH, MANY, ONE
 from tests.serving import serving
 
@@ -89,14 +89,20 @@ def throughput(rounds: int, seconds: float) -> dict[str, float]:
     return {name: statistics.median(found) for name, found in rates.items()}
 
 
-def table(rounds: int, seconds: float, rows: int) -> str:
-    """Measure everything; return Markdown."""
+def reading(rounds: int, file: Path | None, events: int) -> list[tuple[str, float, str]]:
+    """How long answers take: see :mod:`tests.bench.reads`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return reads.measure(file or Path(folder, "made.db"), rounds=rounds, events=events)
+
+
+def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, str]]:
+    """What events cost."""
     rate = throughput(rounds, seconds)
     cost = inprocess.pass_through(rounds)
     with tempfile.TemporaryDirectory() as folder:
         small, large = inprocess.growth(Path(folder), rows, rounds)
         delivered, inserted = inprocess.deliveries(Path(folder), rounds)
-    lines = [
+    return [
         ("uvicorn, one event a request: ÷ an empty ASGI application", rate["ours_asgi"] / rate["empty_asgi"], "≥ 0.30"),
         ("the same ÷ a hand-written FastAPI endpoint with sqlite3", rate["ours_asgi"] / rate["by_hand_asgi"], "≥ 8"),
         (
@@ -121,6 +127,10 @@ def table(rounds: int, seconds: float, rows: int) -> str:
         ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
         ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),
     ]
+
+
+def table(lines: list[tuple[str, float, str]], rounds: int, seconds: float) -> str:
+    """The figures as Markdown."""
     measured = [f"| {what} | {value:,.2f} | {reach} |" for what, value, reach in lines]
     return "\n".join(["| figure | measured | aim |", "|---|---|---|", *measured, "", about(rounds, seconds)])
 
@@ -143,8 +153,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rows", type=int, default=2_000_000, help="in the table that has grown")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md as well")
+    parser.add_argument("--reads", action="store_true", help="only how long answers take")
+    parser.add_argument("--made", type=Path, help="file of the made data: made if it is not there, and kept")
+    parser.add_argument("--events", type=int, default=made.EVENTS, help="of the made data")
     options = parser.parse_args()
-    text = table(options.rounds, options.seconds, options.rows)
+    lines = [] if options.reads else creating(options.rounds, options.seconds, options.rows)
+    lines += reading(options.rounds, options.made, options.events)
+    text = table(lines, options.rounds, options.seconds)
     print(text)
     if options.readme:
         before, _, rest = README.read_text().partition(START)

@@ -132,8 +132,9 @@ def test_stats_count_what_is_there(shop: Path, events: Path) -> None:
 
 def test_rebuild_counts_again_what_somebody_changed_by_hand(shop: Path, events: Path) -> None:
     run("import", "events.ndjson", "--org", "acme", folder=shop)
+    run("stats", folder=shop)
     with closing(sqlite3.connect(shop / "analytics.db")) as connection, connection:
-        connection.execute("UPDATE hour_totals SET events = 99")
+        assert connection.execute("UPDATE day_totals SET events = 99").rowcount, "stats has summed the days up"
     assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] != 3
     run("rebuild", folder=shop)
     assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] == 3

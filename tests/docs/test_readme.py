@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,12 @@ def test_every_curl_line_answers_as_the_readme_says(flask_server: str) -> None:
     assert isinstance(listing, dict)
     assert listing["events"] == [event]
     assert len(output(command("format=csv"), flask_server).splitlines()) == 4
+    figures: list[Any] = [run(command(f"events/{name}?"), flask_server) for name in ("views", "funnel", "breakdown")]
+    views, funnel, breakdown = figures
+    assert views["views"][-1]["cumulative"] == 3
+    assert [step["sessions"] for step in funnel["steps"]] == [1, 0, 0, 0, 0]
+    assert breakdown["total"]["sum"] == 99.5
+    assert "attributes" in output(command("events/attributes"), flask_server)
 
 
 @pytest.mark.parametrize("text", PYTHON_BLOCKS, ids=lambda text: text.splitlines()[0][:40])

@@ -97,6 +97,8 @@ class Found(NamedTuple):
     """Of segments with postings."""
     events: int
     """That the postings have, of one of the values that are asked for."""
+    exact: bool
+    """Whether those are all that have this value, and no others are among them."""
     searched: list[Part]
     """Of which there are no postings."""
 
@@ -177,14 +179,15 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
     if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
         return None
     found = [_parts(connection, either) for either in keys]
-    parts, events = min(found, key=lambda each: each[1])
-    return Found(parts, events, searched)
+    parts, events, exact = min(found, key=lambda each: each[1])
+    return Found(parts, events, exact, searched)
 
 
-def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int]:
+def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
     parts = []
     total = 0
-    for key in keys:
+    exact = True
+    for number, key in enumerate(keys):
         for segment, first, last, events, offsets in connection.execute(
             "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
             "WHERE key = ? AND ready",
@@ -194,7 +197,8 @@ def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[
             positions = None if offsets is None else [low + offset for offset in array("H", offsets)]
             parts.append(Part(low, low + SEGMENT - 1, positions, first, last))
             total += events
-    return parts, total
+            exact = number == 0  # else there are events that may have any key
+    return parts, total, exact
 
 
 def _ends(connection: sqlite3.Connection) -> tuple[int, int]:

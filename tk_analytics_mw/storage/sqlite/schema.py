@@ -6,6 +6,8 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from tk_analytics_mw.storage.sqlite.totals import create
+
 _set = Migrations("tk_analytics_mw")
 
 
@@ -97,9 +99,7 @@ def index_events_for_reads(db: Database) -> None:
 
 @_set()
 def keep_totals(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import totals
-
-    totals.create(db.conn)
+    create(db.conn)
 
 
 @_set()

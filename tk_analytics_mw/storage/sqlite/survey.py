@@ -1,15 +1,20 @@
-"""What the SQLite file holds: from totals that are kept, so that it takes no look at each event."""
+"""What the SQLite file holds: from summaries of days, so that it takes no look at each event once they are there."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from typing import Final
 
 from tk_analytics_mw.identifiers import first_event_id, time_of
+from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.storage.figures import Dimension, Figures
 from tk_analytics_mw.storage.sqlite import summaries
 from tk_analytics_mw.storage.sqlite.connections import Connections
 from tk_analytics_mw.storage.survey import Survey
+
+TYPES: Final = 1_000
+"""Event types that are told of one by one."""
 
 
 def organisations(connections: Connections) -> list[str]:
@@ -18,15 +23,17 @@ def organisations(connections: Connections) -> list[str]:
         return list(summaries.organisations(snapshot))
 
 
-def survey(connections: Connections) -> Survey:
+def survey(connections: Connections, figures: Figures) -> Survey:
     """See :meth:`SurveyedStorage.survey <tk_analytics_mw.storage.survey.SurveyedStorage.survey>`."""
-    events: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    by_type = Dimension("event_type")
+    events = {
+        org_id: {
+            group.value: group.amounts.events for group in figures.breakdown(Filter(org_id), by_type, top=TYPES).groups
+        }
+        for org_id in organisations(connections)
+    }
     yesterday = first_event_id(datetime.now(timezone.utc) - timedelta(days=1))
     with connections.reading() as snapshot:
-        for org_id, event_type, number in snapshot.execute(
-            "SELECT org_id, event_type, sum(events) FROM hour_totals WHERE event_type != '' GROUP BY 1, 2 ORDER BY 1, 2"
-        ):
-            events[org_id][event_type] = number
         oldest, newest = snapshot.execute(
             "SELECT (SELECT min(id) FROM events), (SELECT max(id) FROM events)"
         ).fetchone()
@@ -36,7 +43,7 @@ def survey(connections: Connections) -> Survey:
         with suppress(FileNotFoundError):
             size += connections.path.with_name(connections.path.name + suffix).stat().st_size
     return Survey(
-        events=dict(events),
+        events=events,
         oldest=None if oldest is None else time_of(oldest),
         newest=None if newest is None else time_of(newest),
         last_day=last_day,
