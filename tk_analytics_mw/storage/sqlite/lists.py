@@ -40,7 +40,7 @@ def rows_of(
         where += f" AND (created_at, position) {behind} (?, ?)"
         values += after
     found = find(connection, wanted)
-    if found is None:
+    if found is None or found.frequent:
         return connection.execute(
             f"SELECT {_NAMES}, position FROM events WHERE {where} {by_time} LIMIT ? OFFSET ?",  # noqa: S608
             (*values, limit, skip),
@@ -76,10 +76,11 @@ def within(connection: sqlite3.Connection, wanted: Filter) -> Condition | None:
     if found is None:
         return None
     positions = [position for part in found.parts for position in part.positions or ()]
-    ranges = [part for part in [*found.searched, *found.parts] if part.positions is None]
+    ranges = [part for part in [*found.searched, *found.parts] if part.offsets is None]
     if len(ranges) > MOST_RANGES:
         return None
-    either = [Condition(*_within(Part(0, 0, positions))), *(Condition(*_within(part)) for part in ranges)]
+    listed = Condition("position IN (SELECT value FROM json_each(?))", (json.dumps(positions),))
+    either = [listed, *(Condition(*_within(part)) for part in ranges)]
     words = " OR ".join(each.sql for each in either)
     return Condition(f"({words})", tuple(value for each in either for value in each.values))
 
@@ -117,6 +118,6 @@ def _first_places(
 
 
 def _within(part: Part) -> tuple[str, tuple[Any, ...]]:
-    if part.positions is None:
+    if part.offsets is None:
         return "position >= ? AND position <= ?", (part.low, part.high)
     return "position IN (SELECT value FROM json_each(?))", (json.dumps(part.positions),)
