@@ -38,8 +38,14 @@ def init_app(analytics: Analytics, app: Flask) -> None:
     ``before_request`` functions, CSRF protection and error handlers do not see our requests.
 
     Raises:
-        ConfigurationError: a setting in ``app.config["TK_ANALYTICS"]`` is unknown or invalid.
+        ConfigurationError: a setting in ``app.config["TK_ANALYTICS"]`` is unknown or invalid, or the application is
+            of another framework.
     """
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            f"init_app() is for Flask; for a {type(app).__name__} write analytics.install(app) if it is Starlette's or "
+            "FastAPI's, else app = analytics.asgi(app) or analytics.wsgi(app)"
+        )
     if KEY in app.extensions:
         return
     parts = analytics.make_parts(

@@ -54,6 +54,12 @@ class _Wanted:
 
     @classmethod
     def of(cls, types: Iterable[str | EventType]) -> _Wanted:
+        types = tuple(types)
+        for type_ in types:
+            if not isinstance(type_, str):  # the function itself, say, which would never be called
+                raise ConfigurationError(
+                    f"a {type(type_).__name__} is no event type: write @analytics.on(...), in the parentheses the types"
+                )
         spellings = tuple(map(str, types))
         return cls(spellings, frozenset(map(canonical_spelling, spellings)) | {*spellings})
 

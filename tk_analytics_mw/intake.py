@@ -12,7 +12,7 @@ from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
-from tk_analytics_mw.json_values import Parsed, too_deep
+from tk_analytics_mw.json_values import Parsed
 from tk_analytics_mw.messages import Request, clean_url
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.waiting import Waits
@@ -89,7 +89,7 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     given = body.value
     if type(given) is not dict:
         raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
-    if not body.plain or not (body.shallow or not too_deep(given)):
+    if not body.plain:
         check_values(given, loc)
     values = {**given, **sender.facts}  # what the client may not set comes last
     values["id"], values["createdAt"] = new_event_id()

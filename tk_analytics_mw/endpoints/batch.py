@@ -26,7 +26,7 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):
         try:
-            results.append(event_from(Parsed(item, body.plain, body.shallow), sender, parts, number))
+            results.append(event_from(Parsed(item, body.plain), sender, parts, number))
         except AnalyticsError as error:
             parts.refusals.note(error, request)
             results.append(error)

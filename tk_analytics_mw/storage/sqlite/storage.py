@@ -100,7 +100,7 @@ class SqliteStorage:
 
     def survey(self) -> Survey:
         """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
-        return survey(self._connections, self.figures)
+        return survey(self._connections)
 
     def examine(self) -> Iterator[Finding]:
         """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""

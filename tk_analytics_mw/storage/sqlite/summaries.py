@@ -70,7 +70,7 @@ class Summaries:
             connection.execute("DELETE FROM day_totals")
             connection.execute("DELETE FROM hour_totals")
         with self._connections.reading() as snapshot:
-            spans = [(org_id, *_span(snapshot, org_id)) for org_id in organisations(snapshot)]
+            spans = [(org_id, *span(snapshot, org_id)) for org_id in organisations(snapshot)]
         days = [(org_id, day) for org_id, first, end in spans for day in self._missing(org_id, first, end)]
         for number, (org_id, day) in enumerate(days):
             progress(number, len(days))
@@ -130,7 +130,7 @@ def organisations(connection: sqlite3.Connection) -> Iterator[str]:
         yield org_id
 
 
-def _span(connection: sqlite3.Connection, org_id: str) -> tuple[str, str]:
+def span(connection: sqlite3.Connection, org_id: str) -> tuple[str, str]:
     """The days of the first event and of the last one. That one may still grow: it is where a span ends."""
     [first] = connection.execute("SELECT min(created_at) FROM events WHERE org_id = ?", (org_id,)).fetchone()
     [last] = connection.execute("SELECT max(created_at) FROM events WHERE org_id = ?", (org_id,)).fetchone()
