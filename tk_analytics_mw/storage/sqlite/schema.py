@@ -90,11 +90,11 @@ def create_deliveries(db: Database) -> None:
 
 @_set()
 def index_events_for_reads(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import postings
+    from tk_analytics_mw.storage.sqlite import segments
 
     # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
-    postings.create(db.conn)
+    segments.create(db.conn)
 
 
 @_set()
