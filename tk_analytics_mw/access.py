@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.auth.origins import domains_of, origin_of
+from tk_analytics_mw.auth.stored import Look
 from tk_analytics_mw.errors import InvalidEvent, Refused
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.parts import Parts
@@ -17,18 +18,25 @@ logger: Final = logging.getLogger("tk_analytics_mw.access")
 
 
 async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principal:
-    """Find out who asks: the host's own scheme first, then the listed tokens.
+    """Find out who asks: the host's own scheme first, then the tokens.
 
     Raises:
         Refused: nobody, or not from there.
     """
     principal = None
     if parts.authenticator is not None:
-        principal = await _ask_host(parts.authenticator, request, waits)
+        principal = request.principal = await _ask_host(parts.authenticator, request, waits)
     if principal is None:
-        principal = parts.tokens.authenticate(request)
+        found = parts.tokens.authenticate(request)
+        if isinstance(found, Look):  # of a stored token, once in some seconds
+            await waits.read(found.take)
+            found = parts.tokens.authenticate(request, looked=True)
+        principal = found if isinstance(found, Principal) else None
     if principal is None:
-        raise Refused("A valid token is needed: bearer_token in the query, or Authorization: Bearer.")
+        raise Refused(
+            "A valid token is needed: bearer_token in the query, or Authorization: Bearer.",
+            reason="unknown token" if _has_token(request) else "no token",
+        )
     if principal.kind == "public":
         _check_domain(request, principal)
     else:
@@ -64,14 +72,22 @@ def _check_domain(request: Request, principal: Principal) -> None:
         if referer and domains.allows(origin_of(referer)):
             return
     raise Refused(
-        "A public token works only on the pages of its allowed domains: the Origin header says where that is."
+        "A public token works only on the pages of its allowed domains: the Origin header says where that is.",
+        reason="domain not allowed",
     )
 
 
 def _check_no_browser(request: Request, principal: Principal) -> None:
     if request.header(b"origin") is not None or request.header(b"sec-fetch-site") is not None:
         logger.warning("private token %s was used by a browser: take it for leaked and replace it", principal.name)
-        raise Refused("A private token must not be used in a browser, where everybody can read it.")
+        raise Refused(
+            "A private token must not be used in a browser, where everybody can read it.",
+            reason="private token in a browser",
+        )
+
+
+def _has_token(request: Request) -> bool:
+    return bool(request.query("bearer_token")) or request.header(b"authorization") is not None
 
 
 def check_organisation(org_id: str, principal: Principal, parts: Parts) -> None:
@@ -81,7 +97,7 @@ def check_organisation(org_id: str, principal: Principal, parts: Parts) -> None:
         Refused: with 403, about another one.
     """
     if org_id != principal.org_id and org_id not in parts.settings.public_orgs:
-        raise Refused("The token's organisation is another one.", status=403)
+        raise Refused("The token's organisation is another one.", status=403, reason="other organisation")
 
 
 def organisation_read(org_id: str | None, principal: Principal) -> str:

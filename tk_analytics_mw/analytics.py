@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,11 @@ from typing_extensions import Unpack
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
-from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, When
+from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
+from tk_analytics_mw.storage.figures import CountingStorage, Figures
 from tk_analytics_mw.storage.outbox import DurableStorage, Outbox
 from tk_analytics_mw.waiting import Around, run_blocking
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from tk_analytics_mw.asgi import AnalyticsMiddleware as AsgiMiddleware
+    from tk_analytics_mw.webhooks import WebhookOptions
     from tk_analytics_mw.wsgi import AnalyticsMiddleware as WsgiMiddleware
 
 
@@ -59,6 +61,7 @@ class Analytics:
         *,
         around: Around = nullcontext,
         run_async: Callable[..., Any] | None = None,
+        receivers: Receivers = tuple,
     ) -> Parts:
         """Build what one application's faces work with. For authors of a further framework's face.
 
@@ -66,12 +69,17 @@ class Analytics:
             framework: the value of ``TK_ANALYTICS`` in the framework's own configuration.
             around: what the framework wants around host code, such as an application context.
             run_async: how the framework runs async host code from a thread.
+            receivers: gives what is connected to the framework's own signal, to be called with each stored event.
 
         Raises:
             ConfigurationError: a setting is unknown or invalid.
         """
         return build_parts(
-            collect(self._options, framework, os.environ), self.hooks, around=around, run_async=run_async
+            collect(self._options, framework, os.environ),
+            self.hooks,
+            around=around,
+            run_async=run_async,
+            receivers=receivers,
         )
 
     # Hooks
@@ -107,6 +115,42 @@ class Analytics:
             raise ConfigurationError("name and its further options belong to a durable hook: add durable=True")
         return self.hooks.on(event_types, when)
 
+    def webhook(
+        self,
+        url: str,
+        *,
+        secret: str | Sequence[str],
+        name: str,
+        events: Iterable[str | EventType] | None = None,
+        **options: Unpack[WebhookOptions],
+    ) -> None:
+        """POST each stored event of these types to a URL, durably, signed as Standard Webhooks says.
+
+        A 2xx answer is success. 410 switches the webhook off. Everything else, and none, is tried again: not before
+        the receiver's ``Retry-After``. Redirects are not followed. Addresses that are not public are refused, at
+        each attempt, unless the setting ``webhook_allow`` has them.
+
+        Args:
+            url: ``https://…``. Neither logs nor errors show more of it than its host.
+            secret: ``whsec_…``; two of them while one replaces the other, and both sign.
+            name: as of any durable hook: unique, and the same for ever.
+            events: their types, as of :meth:`on`; for all of them leave it out.
+            options: see :class:`~tk_analytics_mw.webhooks.WebhookOptions`.
+
+        Raises:
+            ConfigurationError: one of them will not do, or the extra ``webhooks`` is not installed.
+        """
+        try:
+            from tk_analytics_mw.webhooks import Webhook, split
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(f'webhooks need {error.name}: pip install "tk_analytics_mw[webhooks]"') from error
+        of_hook, of_webhook = split(options)
+        webhook = Webhook(name, url, secret, reachable=lambda: self.find_parts().reachable, options=of_webhook)
+        types = (events,) if isinstance(events, str) else tuple(events or ())
+        if not types and events is not None:  # of a list that came out empty: not everything to somebody else
+            raise ConfigurationError(f"webhook {name!r}: events names none; for all of them leave it out")
+        self.hooks.on_durably(types, name, **of_hook)(webhook)
+
     def before_store(self, function: Function) -> Function:
         """Decorate a function that sees each event before it is stored.
 
@@ -119,7 +163,8 @@ class Analytics:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many events were dropped in this process, by reason."""
+        """How many events were dropped in this process, by reason: that of :class:`~tk_analytics_mw.Drop`,
+        ``"Sec-GPC"`` or ``"bot"``."""
         return dict(self.hooks.dropped)
 
     # Durable hooks
@@ -135,6 +180,18 @@ class Analytics:
         if not isinstance(storage, DurableStorage):
             raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
         return storage.outbox
+
+    @property
+    def figures(self) -> Figures:
+        """Counts over many events, for host code; ``figures.rebuild()`` sums up all days beforehand.
+
+        Raises:
+            ConfigurationError: the storage gives none.
+        """
+        storage = self.find_parts().storage
+        if not isinstance(storage, CountingStorage):
+            raise ConfigurationError(f"{type(storage).__name__} gives no figures")
+        return storage.figures
 
     def deliver(self, stop: threading.Event | None = None, *, once: bool = False) -> None:
         """Call the durable hooks for what is due, in this thread and others, until ``stop`` is set.
@@ -158,6 +215,8 @@ class Analytics:
     def record(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:
         """Record an event from host code. It is durable when this returns, and its hooks have run.
 
+        One that a ``before_store`` function drops comes back all the same, stored nowhere.
+
         Args:
             event_type: in any spelling.
             fields: see :class:`~tk_analytics_mw.events.EventFields`; ``org_id`` and ``session_id`` are required.
@@ -177,7 +236,9 @@ class Analytics:
 
     def close(self) -> None:
         """Let go of what is open in this process. The next event opens it again."""
-        self.find_parts().writes.close()
+        parts = self.find_parts()
+        parts.refusals.close()
+        parts.writes.close()
 
     # Mounting
 

@@ -44,7 +44,7 @@ def add_origin(response: Response, request: Request, parts: Parts) -> None:
     origin = request.allowed_origin
     if origin is None:
         origin = request.header(b"origin")
-        if origin is None or not parts.token_domains.allows(origin):
+        if origin is None or not parts.tokens.allows(origin):
             return
     response.raw_headers += (
         (b"access-control-allow-origin", origin.encode("latin-1")),

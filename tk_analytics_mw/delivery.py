@@ -107,6 +107,7 @@ class _Run:
         self._once = once
         self._ended = threading.Event()
         self._limits: dict[str, int] = {}  # by name, what fits into a turn
+        self._held: dict[str, float] = {}  # by name, until when it is not to be called
         self._owners: set[str] = set()
         self._owners_lock = threading.Lock()
         self._news = threading.Condition()
@@ -181,7 +182,8 @@ class _Run:
             try:
                 if not enrolled:
                     enrolled = not self._outbox.enroll(hook.subscription, now=self._deliverer.clock())
-                found = enrolled and self._deliver_batch(hook)
+                held = self._held.get(name, 0.0) > self._deliverer.clock()
+                found = enrolled and not held and self._deliver_batch(hook)
             except StorageUnavailable as error:
                 logger.warning("deliveries for %r: %s", name, error)
                 self._stop.wait(error.retry_after)
@@ -216,12 +218,16 @@ class _Run:
                     if self._over:
                         break
                     try:
-                        outcomes.append(attempt(hook, delivery, self._deliverer.waits, self._deliverer.clock))
+                        outcome, hold = attempt(hook, delivery, self._deliverer.waits, self._deliverer.clock)
                     except SwitchOff as error:
                         off = error
                         break
                     done += 1
-                    if hook.ordered and outcomes[-1].state == "retrying":
+                    outcomes.append(outcome)
+                    if hold:
+                        self._held[hook.subscription.name] = self._deliverer.clock() + hold
+                        break
+                    if hook.ordered and outcome.state == "retrying":
                         break
                     if time.monotonic() - settled > SETTLE_EVERY:
                         self._outbox.settle(owner, outcomes, now=self._deliverer.clock())

@@ -9,6 +9,7 @@
     ├── StorageUnavailable      503: nothing was acknowledged, the client may send again
     ├── ReadTooLong             503: a question that takes too long to answer
     ├── Retry                   raised by a durable hook: not now, again later
+    ├── AddressRefused          a webhook's host may not be called, or has no address
     ├── Discard                 raised by a durable hook: not this delivery, ever
     └── SwitchOff               raised by a durable hook: no further delivery
 
@@ -72,10 +73,11 @@ class Reject(AnalyticsError):
 class Drop(AnalyticsError):
     """Raise this in a ``before_store`` function to take no note of an event: the client gets 200, as if it were stored.
 
-    For consent, sampling and bots: what asks for no answer other than yes.
+    For consent, sampling and bots: what asks for no answer other than yes. No hook is called, and nothing is kept:
+    the same event sent again is another one, ``Idempotency-Key`` or not.
 
     Args:
-        reason: it is counted under, see :attr:`Analytics.dropped <tk_analytics_mw.Analytics.dropped>`.
+        reason: it is counted under, see :attr:`Analytics.dropped <tk_analytics_mw.Analytics.dropped>`; one of a few.
     """
 
     def __init__(self, reason: str = "dropped by the host application") -> None:
@@ -90,12 +92,16 @@ class Refused(AnalyticsError):
         status: HTTP status, 401 unless said otherwise.
         detail: told to the client.
         headers: further answer headers, such as ``{"Allow": "POST"}``.
+        reason: in two or three fixed words: what such refusals are counted under. Default: by the status.
     """
 
-    def __init__(self, detail: str, *, status: int = 401, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, detail: str, *, status: int = 401, headers: Mapping[str, str] | None = None, reason: str | None = None
+    ) -> None:
         self.status = status
         self.detail = detail
         self.headers = dict(headers or {})
+        self.reason = reason
         super().__init__(detail)
 
 
@@ -135,12 +141,23 @@ class Retry(AnalyticsError):
 
     Args:
         after: seconds from now; the usual delay if it is not given.
+        hold: call the function for no other delivery before then either, for five minutes at most. For what is
+            wrong with all of them: a mail server that is away, a receiver that asks for fewer requests.
         why: kept with the delivery.
     """
 
-    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None) -> None:
+    def __init__(self, why: str = "asked to be tried again", *, after: float | None = None, hold: bool = False) -> None:
         self.after = after
+        self.hold = hold
         super().__init__(why)
+
+
+class AddressRefused(AnalyticsError):
+    """A host may not be called, because of where it leads, or could not be found.
+
+    Args:
+        why: without any part of a URL but the host.
+    """
 
 
 class Discard(AnalyticsError):

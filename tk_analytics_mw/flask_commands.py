@@ -19,7 +19,8 @@ def _choose(context: click.Context) -> None:
     parts = current_app.extensions.get(KEY)
     if parts is None:
         raise click.ClickException("analytics.init_app(app) was not called for this application")
-    context.obj = Target(lambda: parts)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    context.obj = Target(lambda: parts, lambda: app)
 
 
 commands: Final = click.Group(

@@ -12,6 +12,7 @@ from tk_analytics_mw.endpoints.breakdown import BreakdownParameters
 from tk_analytics_mw.endpoints.export import ExportParameters
 from tk_analytics_mw.endpoints.funnel import FunnelParameters
 from tk_analytics_mw.endpoints.listing import ListParameters
+from tk_analytics_mw.endpoints.refusals import RefusalParameters
 from tk_analytics_mw.endpoints.sessions import SessionsParameters, TimelineParameters
 from tk_analytics_mw.endpoints.views import ViewsParameters
 from tk_analytics_mw.events import EventType, NewEvent
@@ -20,7 +21,7 @@ from tk_analytics_mw.figure_schemas import ATTRIBUTES, BREAKDOWN, FUNNEL, VIEWS
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parameters import Parameters
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.schemas import BATCH, EVENT, LISTING, PROBLEM, SESSION, SESSIONS
+from tk_analytics_mw.schemas import BATCH, EVENT, LISTING, PROBLEM, REFUSALS, SESSION, SESSIONS
 from tk_analytics_mw.waiting import Waits
 
 Operation = dict[str, Any]
@@ -183,6 +184,9 @@ OPERATIONS: Final[dict[tuple[str, str], Operation]] = {
         "Read a session", "Its events, the oldest first.", TimelineParameters, SESSION, captured="sessionId"
     ),
     ("GET", "events/{id}"): reading("Read an event", "By its id.", Parameters, EVENT, captured="id"),
+    ("GET", "refusals"): reading(
+        "List refusals", "What was refused of this organisation's tokens, and why.", RefusalParameters, REFUSALS
+    ),
     ("GET", "healthcheck"): _operation("Healthcheck", "Whether the API is there.", {_JSON: {"const": True}}),
     ("GET", "openapi.json"): _operation("Describe the API", "This document.", {_JSON: _DESCRIBED}),
 }

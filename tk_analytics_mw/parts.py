@@ -7,19 +7,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tk_analytics_mw.auth.origins import Domains
+from tk_analytics_mw.addresses import Reachable
+from tk_analytics_mw.auth.stored import StoredTokens
 from tk_analytics_mw.auth.tokens import TokenAuthenticator
 from tk_analytics_mw.commit import GroupCommit
 from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
-from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
+from tk_analytics_mw.storage.erasure import ErasingStorage
 from tk_analytics_mw.storage.outbox import DurableStorage
+from tk_analytics_mw.storage.refusals import RefusalStorage
+from tk_analytics_mw.storage.tokens import TokenStorage
 from tk_analytics_mw.storage.urls import storage_from
+from tk_analytics_mw.upkeep import Chore, KeptStorage, Retention
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
 
 
@@ -36,21 +42,29 @@ class Parts:
     authenticator: Callable[..., Any] | None
     """The host's own."""
     tokens: TokenAuthenticator
-    token_domains: Domains
-    """Where any of the listed public tokens may be used: for CORS headers on answers without a principal."""
     hooks: Hooks
+    receivers: Receivers
+    """Of the framework's own signal, for this application."""
     storage: Storage
-    writes: DeliveringStorage
+    writes: KeptStorage
     """What group commit writes to."""
     commits: GroupCommit
+    refusals: Refusals
     deliverer: Deliverer | None
     """Calls the durable hooks; ``None`` where the storage keeps no deliveries."""
+    reachable: Reachable
+    """Where webhooks may go."""
     awaiting: Awaiting
     blocking: Blocking
 
 
 def build_parts(
-    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+    settings: Settings,
+    hooks: Hooks,
+    *,
+    around: Around = nullcontext,
+    run_async: Callable[..., Any] | None = None,
+    receivers: Receivers = tuple,
 ) -> Parts:
     """Build the parts.
 
@@ -59,6 +73,7 @@ def build_parts(
         hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+        receivers: of the framework's own signal.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -70,20 +85,26 @@ def build_parts(
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
-    writes = DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None)
+    refusals = Refusals(storage.refusals if isinstance(storage, RefusalStorage) else None)
+    writes = KeptStorage(
+        DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None),
+        [refusals.write, *_upkeep(settings, storage)],
+    )
     return Parts(
         settings=settings,
         event_types=types,
         private_only=frozenset(types.require(value) for value in settings.private_only),
         prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
         authenticator=_authenticator(settings.authenticator),
-        tokens=TokenAuthenticator(settings.tokens, allow_private_in_query=settings.allow_private_token_in_query),
-        token_domains=Domains(rule for token in settings.tokens for rule in token.principal.domains),
+        tokens=_tokens(settings, storage),
         hooks=hooks,
+        receivers=receivers,
         storage=storage,
         writes=writes,
         commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        refusals=refusals,
         deliverer=deliverer,
+        reachable=Reachable(settings.webhook_allow),
         awaiting=Awaiting(around),
         blocking=blocking,
     )
@@ -96,6 +117,32 @@ def limit_bodies(parts: Parts, limit: int | None) -> Parts:
     names = ("max_body_bytes", "max_batch_bytes")
     bounded = {name: min(limit, getattr(parts.settings, name)) for name in names}
     return replace(parts, settings=parts.settings.model_copy(update=bounded))
+
+
+def _tokens(settings: Settings, storage: Storage) -> TokenAuthenticator:
+    stored = None
+    if "stored" in settings.tokens:
+        if not isinstance(storage, TokenStorage):
+            raise ConfigurationError(f"tokens: 'stored' needs a storage that keeps them; {_kind(storage)} does not")
+        stored = StoredTokens(storage.tokens)
+    return TokenAuthenticator(
+        (token for token in settings.tokens if not isinstance(token, str)),
+        stored=stored,
+        allow_private_in_query=settings.allow_private_token_in_query,
+    )
+
+
+def _upkeep(settings: Settings, storage: Storage) -> list[Chore]:
+    chores: list[Chore] = []
+    if settings.retain_days is not None:
+        if not isinstance(storage, ErasingStorage):
+            raise ConfigurationError(f"retain_days needs a storage that can erase; {_kind(storage)} cannot")
+        chores.append(Retention(storage.erasure, settings.retain_days))
+    return chores
+
+
+def _kind(storage: Storage) -> str:
+    return f"a {type(storage).__name__}"
 
 
 def _authenticator(setting: Any) -> Callable[..., Any] | None:

@@ -19,6 +19,7 @@ from tk_analytics_mw.endpoints.export import export_events
 from tk_analytics_mw.endpoints.funnel import count_funnel
 from tk_analytics_mw.endpoints.health import healthcheck
 from tk_analytics_mw.endpoints.listing import list_events
+from tk_analytics_mw.endpoints.refusals import list_refusals
 from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.endpoints.views import count_views
 from tk_analytics_mw.errors import Refused
@@ -61,6 +62,7 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "events/sessions/{sessionId:path}": _reading(read_session),
     "events/{id}": _reading(read_event),
     "healthcheck": _reading(healthcheck),
+    "refusals": _reading(list_refusals),
     "openapi.json": _reading(_describe),
 }
 """By the path below the prefix. It may end with ``{name}``, one segment, or ``{name:path}``, all that follows; the
@@ -105,6 +107,8 @@ async def answer(
         raise
     except Exception as error:  # noqa: BLE001 - nothing of ours may reach the server
         response = problem_from(error).as_response()
+        if parts.refusals.note(error, request):
+            response.background = partial(parts.refusals.write_later, waits)  # type: ignore[assignment]
     add_origin(response, request, parts)
     if request.method == "HEAD":
         if isinstance(response, Streamed):

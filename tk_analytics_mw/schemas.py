@@ -107,6 +107,18 @@ SESSIONS: Final = an_object(
     {"perPage": {"type": "integer"}, "sessions": a_list(an_object(_SESSION))}, {"cursor": CURSOR}
 )
 SESSION: Final = an_object({**_SESSION, "perPage": {"type": "integer"}, "timeline": a_list(EVENT)}, {"cursor": CURSOR})
+_REFUSAL: Final[dict[str, Any]] = {
+    "token": {"type": "string", "description": "Its public name."},
+    "reason": {"type": "string"},
+    "origin": {"type": "string"},
+}
+REFUSALS: Final = an_object(
+    {
+        "since": {"type": "string", "format": "date"},
+        "counts": a_list(an_object({**_REFUSAL, "count": {"type": "integer"}})),
+        "samples": a_list(an_object({"refusedAt": _MOMENT, **_REFUSAL, "path": {"type": "string"}})),
+    }
+)
 BATCH: Final = an_object(
     {"results": a_list(an_object({"status": {"type": "integer"}}, {"event": EVENT, "detail": {"type": "string"}}))}
 )

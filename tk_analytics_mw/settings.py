@@ -16,12 +16,12 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
+from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 
 ENVIRONMENT_PREFIX: Final = "TK_ANALYTICS_"
-
 APP_VARIABLE: Final = "TK_ANALYTICS_APP"
 """Tells the command line which application is meant; it is no setting of that application."""
 
@@ -55,17 +55,23 @@ def _path(value: Any) -> Any:
     return value
 
 
+_STORED: Final = "stored"
+ListedToken = PublicToken | PrivateToken
+
+
 def _tokens(value: Any) -> Any:
     if isinstance(value, str):
-        value = _json(value)
+        value = [_STORED] if value.strip() == _STORED else _json(value)
     if not isinstance(value, Iterable) or isinstance(value, Mapping):
-        raise ValueError("is a list of PublicToken(…) and PrivateToken(…)")
+        raise ValueError("is a list of PublicToken(…) and PrivateToken(…), or 'stored'")
     return tuple(_token(item) for item in value)
 
 
-def _token(item: Any) -> PublicToken | PrivateToken:
+def _token(item: Any) -> ListedToken | Literal["stored"]:
     if isinstance(item, (PublicToken, PrivateToken)):
         return item
+    if item == _STORED:
+        return "stored"
     if isinstance(item, Mapping):
         options = {str(name).lower(): option for name, option in item.items()}
         try:
@@ -94,8 +100,9 @@ class Settings(BaseModel):
     storage: Any = Field(
         "sqlite:///analytics.db", description='Where events are kept: a URL, an object, or `"package.module:Class"`.'
     )
-    tokens: Annotated[tuple[PublicToken | PrivateToken, ...], BeforeValidator(_tokens)] = Field(
-        (), description="The tokens that are accepted."
+    tokens: Annotated[tuple[ListedToken | Literal["stored"], ...], BeforeValidator(_tokens)] = Field(
+        (),
+        description='Those that are accepted: a list; `"stored"`, alone or in it, for those of `tk-analytics token`.',
     )
     authenticator: Any = Field(
         None,
@@ -128,12 +135,22 @@ class Settings(BaseModel):
     respect_gpc: Literal["ignore", "anonymise", "drop"] = Field(
         "anonymise", description="What `Sec-GPC: 1` does: nothing, removes the `userId`, or drops the event."
     )
-    drop_bots: bool = Field(False, description="Answer bots with 200 and store nothing. Else they are stored, marked.")
+    drop_bots: bool = Field(
+        False,
+        description="Answer bots that hold a public token with 200 and store nothing. Else they are stored, marked.",
+    )
     deliver_in_process: bool = Field(
         False, description="Call durable hooks in a thread of each process that stores events: for small sites."
     )
     keep_deliveries_days: float = Field(
         7.0, ge=0, le=36_500, description="How long settled deliveries can be looked at and replayed; dead ones stay."
+    )
+    retain_days: float | None = Field(
+        None, gt=0, le=36_500, description="Days that events are kept. Older ones are removed as others come in."
+    )
+    webhook_allow: Annotated[frozenset[str], Words] = Field(
+        frozenset(),
+        description="Hosts, addresses and networks that webhooks may call although they are not public: `10.1.0.0/16`.",
     )
 
 
@@ -144,7 +161,7 @@ class Options(TypedDict, total=False):
     aliases: Sequence[str]
     private_only: Iterable[str]
     storage: Any
-    tokens: Iterable[PublicToken | PrivateToken]
+    tokens: Iterable[ListedToken | Literal["stored"]] | Literal["stored"]
     authenticator: Any
     public_orgs: Iterable[str]
     event_types: Sequence[str]
@@ -161,6 +178,8 @@ class Options(TypedDict, total=False):
     drop_bots: bool
     deliver_in_process: bool
     keep_deliveries_days: float
+    retain_days: float | None
+    webhook_allow: Iterable[str]
 
 
 def collect(code: Mapping[str, Any], framework: Mapping[str, Any] | None, environ: Mapping[str, str]) -> Settings:
@@ -214,6 +233,10 @@ def _check(settings: Settings, spelled: Mapping[str, str]) -> None:
     for value in settings.event_types:
         if not value.strip() or len(value) > 100:
             raise ConfigurationError(f"{spelled['event_types']}: an event type is a text of 1 to 100 characters")
+    try:
+        Reachable(settings.webhook_allow)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{spelled['webhook_allow']}: {error}") from None
     types = EventTypes(settings.event_types)
     for value in settings.private_only:
         try:

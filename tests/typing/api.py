@@ -1,10 +1,12 @@
 """Read by type checkers only: the public API as host applications use it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
+from flask import Flask
 from typing_extensions import assert_type
 
-from tk_analytics_mw import Analytics, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+from tk_analytics_mw import Analytics, Drop, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+from tk_analytics_mw.flask import event_stored
 
 analytics = Analytics(
     storage="sqlite:///analytics.db",
@@ -30,6 +32,19 @@ def add_campaign(event: Event) -> Event:
     return event.with_metadata(campaign="spring")
 
 
+@analytics.before_store
+def consent(event: Event, request: Request | None) -> None:
+    if request is not None and request.cookies.get("consent") != "yes":
+        raise Drop("no consent")
+
+
+assert_type(analytics.dropped, Mapping[str, int])
+
+
+@event_stored.connect
+def forward(sender: Flask, event: Event) -> None: ...
+
+
 def plain(request: Request) -> Principal | None:
     return Principal("acme") if request.headers.get("x-api-key") else None
 
@@ -46,3 +61,10 @@ assert_type(analytics.record(EventType.ORDERED, org_id="acme", session_id="s", m
 recorded: Awaitable[Event] = analytics.arecord("product ordered", org_id="acme", session_id="s")
 analytics.record("product ordered", org_id="acme")  # type: ignore[call-arg]
 Analytics(no_such_setting=1)  # type: ignore[call-arg]
+
+analytics.webhook("https://erp.example.com/", secret=["…", "…"], events=[EventType.ORDERED], name="erp", ordered=True)
+analytics.webhook(
+    "https://erp.example.com/", secret="…", name="erp", total_timeout=20, resolve=lambda host, port: [host]
+)
+analytics.webhook("https://erp.example.com/", name="erp")  # type: ignore[call-arg]
+analytics.webhook("https://erp.example.com/", secret="…", name="erp", redirects=True)  # type: ignore[call-arg]

@@ -22,6 +22,7 @@ SAMPLES: list[errors.AnalyticsError] = [
     errors.Retry("the printer is out of paper", after=60),
     errors.Discard("sold out"),
     errors.SwitchOff("410"),
+    errors.AddressRefused("localhost is 127.0.0.1"),
 ]
 
 

@@ -49,6 +49,8 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
     "drop_bots": (True, "1", True),
     "deliver_in_process": (True, "true", True),
     "keep_deliveries_days": (30, "30", 30.0),
+    "retain_days": (400, "400", 400.0),
+    "webhook_allow": ({"10.1.0.0/16", "erp"}, "10.1.0.0/16, erp", frozenset({"10.1.0.0/16", "erp"})),
 }
 every_setting = pytest.mark.parametrize("name", Settings.model_fields)
 
@@ -157,6 +159,9 @@ INVALID: dict[str, list[Any]] = {
     "allow_private_token_in_query": SWITCHES,
     "org_from_token": SWITCHES,
     "store_user_agent": SWITCHES,
+    "respect_gpc": ["yes", "DROP", "", None, True],
+    "drop_bots": SWITCHES,
+    "deliver_in_process": SWITCHES,
 }
 
 

@@ -123,6 +123,11 @@ def domains_of(rules: tuple[str, ...]) -> Domains:
     return Domains(rules)
 
 
+def is_origin(text: str) -> bool:
+    """Whether this is the origin of a web page, as browsers spell it."""
+    return _parse_origin(text) is not None
+
+
 def origin_of(url: str) -> str:
     """Cut a ``Referer`` down to its origin. What is no web address comes back as ``""``."""
     match = re.match(r"https?://[^/?#\\]*", url, re.IGNORECASE)

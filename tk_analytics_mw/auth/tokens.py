@@ -1,4 +1,4 @@
-"""Tokens that the host lists in its settings.
+"""Tokens that the host lists in its settings, and what is asked of a request that carries one.
 
 Only their SHA-256 is kept: a token of 128 random bits needs no slow hash, and what is not there can
 be neither logged nor dumped.
@@ -14,7 +14,8 @@ from datetime import datetime, timezone
 from typing import Final
 
 from tk_analytics_mw.auth.base import Principal
-from tk_analytics_mw.auth.origins import domains_of
+from tk_analytics_mw.auth.origins import Domains, domains_of
+from tk_analytics_mw.auth.stored import Known, Look, StoredTokens
 from tk_analytics_mw.errors import ConfigurationError, Refused
 from tk_analytics_mw.messages import Request
 
@@ -25,7 +26,8 @@ MAX_TOKEN: Final = 512
 _TOKEN = re.compile(rf"[\x21-\x7e]{{1,{MAX_TOKEN}}}")
 
 
-def _digest(token: str) -> bytes:
+def digest_of(token: str) -> bytes:
+    """SHA-256 of a token."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -33,6 +35,7 @@ class _Token:
     """What both kinds share: the digest, the principal it stands for, and its end."""
 
     __slots__ = ("digest", "expires_at", "principal")
+    revoked = False  # what is listed is not: one takes it off the list
 
     def __init__(self, token: str, principal: Principal, name: str | None, expires_at: datetime | None) -> None:
         label = type(self).__name__
@@ -44,7 +47,7 @@ class _Token:
             raise ConfigurationError(f"{label}: org_id is the ID of an organisation")
         if expires_at is not None and (not isinstance(expires_at, datetime) or expires_at.tzinfo is None):
             raise ConfigurationError(f"{label}: expires_at is a datetime with a time zone, such as timezone.utc")
-        self.digest = _digest(token)
+        self.digest = digest_of(token)
         self.expires_at = expires_at
         self.principal = Principal(
             org_id=principal.org_id,
@@ -113,49 +116,84 @@ class PrivateToken(_Token):
 
 
 class TokenAuthenticator:
-    """Finds the principal of a listed token.
+    """Finds the principal of a token.
 
     Args:
-        tokens: the ones that count.
+        tokens: the listed ones.
+        stored: further ones, that the storage keeps.
         allow_private_in_query: accept a private token as ``bearer_token`` too.
     """
 
-    def __init__(self, tokens: Iterable[PublicToken | PrivateToken], *, allow_private_in_query: bool = False) -> None:
+    def __init__(
+        self,
+        tokens: Iterable[PublicToken | PrivateToken],
+        *,
+        stored: StoredTokens | None = None,
+        allow_private_in_query: bool = False,
+    ) -> None:
         self._tokens: dict[bytes, PublicToken | PrivateToken] = {}
         for token in tokens:
             other = self._tokens.setdefault(token.digest, token)
             if other.principal != token.principal:
                 raise ConfigurationError(f"tokens: {other!r} and {token!r} are one token: only one of them could count")
+        self._stored = stored
+        self._domains = Domains(rule for token in self._tokens.values() for rule in token.principal.domains)
         self._allow_private_in_query = allow_private_in_query
 
-    def authenticate(self, request: Request) -> Principal | None:
-        """Look at ``bearer_token`` in the query first, then at ``Authorization: Bearer``."""
+    def authenticate(self, request: Request, *, looked: bool = False) -> Principal | Look | None:
+        """Look at ``bearer_token`` in the query first, then at ``Authorization: Bearer``.
+
+        Args:
+            request: whose ``principal`` becomes that of the token, even if it is refused.
+            looked: the :class:`Look` that this gave before has been taken.
+
+        Raises:
+            Refused: a token that does not count, or not there where it is.
+        """
         in_query = request.query("bearer_token")
         if len(in_query) > 1:
             raise Refused("bearer_token is given more than once.")
         if in_query:
-            principal = self._principal(in_query[0])
-            if principal is not None and principal.kind == "private" and not self._allow_private_in_query:
+            principal = self._principal(in_query[0], request, looked)
+            if isinstance(principal, Principal) and principal.kind == "private" and not self._allow_private_in_query:
                 raise Refused(
                     "A private token does not belong in a URL, where logs keep it: send it as Authorization: Bearer. "
-                    "The setting allow_private_token_in_query allows it all the same."
+                    "The setting allow_private_token_in_query allows it all the same.",
+                    reason="private token in the query",
                 )
             return principal
         scheme, _, text = (request.header(b"authorization") or "").partition(" ")
         if scheme.lower() != "bearer":
             return None  # Basic and others are the host's own affair
-        principal = self._principal(text.strip())
-        if principal is not None and principal.kind == "public":
-            raise Refused("A public token is sent as the query parameter bearer_token.")
+        principal = self._principal(text.strip(), request, looked)
+        if isinstance(principal, Principal) and principal.kind == "public":
+            raise Refused(
+                "A public token is sent as the query parameter bearer_token.", reason="public token in a header"
+            )
         return principal
 
-    def _principal(self, text: str) -> Principal | None:
+    def allows(self, origin: str) -> bool:
+        """Whether any public token may be used on the pages of this origin."""
+        return self._domains.allows(origin) or (self._stored is not None and self._stored.allows(origin))
+
+    def admit(self, token: PrivateToken) -> None:
+        """Let a further token count, in this process."""
+        self._tokens[token.digest] = token
+
+    def _principal(self, text: str, request: Request, looked: bool) -> Principal | Look | None:
         if len(text) > MAX_TOKEN:
             return None
-        digest = _digest(text)
-        token = self._tokens.get(digest)
-        if token is None or not hmac.compare_digest(token.digest, digest):
+        digest = digest_of(text)
+        token: PublicToken | PrivateToken | Known | Look | None = self._tokens.get(digest)
+        if token is None and self._stored is not None:
+            token = self._stored.find(text, digest, looked=looked)
+        if token is None or isinstance(token, Look):
+            return token
+        if not hmac.compare_digest(token.digest, digest):
             return None
+        request.principal = token.principal
+        if token.revoked:
+            raise Refused("The token has been revoked.", reason="revoked token")
         if token.expires_at is not None and token.expires_at <= datetime.now(timezone.utc):
-            raise Refused("The token has expired.")
+            raise Refused("The token has expired.", reason="expired token")
         return token.principal

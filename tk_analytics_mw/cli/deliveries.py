@@ -11,6 +11,7 @@ from typing import Any, TypeVar, get_args
 
 import click
 
+from tk_analytics_mw.cli.options import age
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.identifiers import first_event_id, time_of
@@ -18,16 +19,6 @@ from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.storage.outbox import DeliveryQuery, DeliveryRow, DurableStorage, Outbox, State
 
 Function = TypeVar("Function", bound=Callable[..., Any])
-
-_AGE_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-
-
-def age(text: str) -> timedelta:
-    """Read a span of time: ``90s``, ``15m``, ``6h``, ``30d``."""
-    number, unit = text[:-1], text[-1:]
-    if unit not in _AGE_UNITS or not number.isdigit():
-        raise click.BadParameter(f"{text!r} is no span of time: write 90s, 15m, 6h or 30d")
-    return timedelta(seconds=int(number) * _AGE_UNITS[unit])
 
 
 def _selection(command: Function) -> Function:
@@ -59,7 +50,9 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @_selection
-@click.option("--limit", default=50, show_default=True, help="At most so many, the newest first.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(min=1), help="At most so many, the newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
 def list_(parts: Parts, limit: int, as_json: bool, **selection: Any) -> None:
@@ -127,7 +120,7 @@ def discard(parts: Parts, delivery_id: str | None, why: str, **selection: Any) -
 @with_parts
 def enable(parts: Parts, name: str) -> None:
     """Switch a durable hook on again that was switched off."""
-    _outbox(parts).switch(name, off=None)
+    _switch(parts, name, off=None)
     click.echo(f"{name} is on")
 
 
@@ -137,8 +130,18 @@ def enable(parts: Parts, name: str) -> None:
 @with_parts
 def disable(parts: Parts, name: str, why: str) -> None:
     """Switch a durable hook off. Its deliveries wait."""
-    _outbox(parts).switch(name, off=why)
+    _switch(parts, name, off=why)
     click.echo(f"{name} is off")
+
+
+def _switch(parts: Parts, name: str, *, off: str | None) -> None:
+    outbox = _outbox(parts)
+    hook = parts.hooks.durable.get(name)
+    if hook is not None:
+        outbox.enroll(hook.subscription, now=time.time())  # no deliverer may have run yet
+    elif name not in outbox.counts():
+        raise click.ClickException(f"there is no durable hook {name!r}")
+    outbox.switch(name, off=off)
 
 
 def _chosen(delivery_id: str | None, selection: dict[str, Any]) -> DeliveryQuery:

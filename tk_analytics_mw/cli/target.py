@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -20,24 +22,28 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FindParts = Callable[[], Parts]
 
 
+app_option: Final = click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    help=f"Where to import the Analytics object or the Flask application from; else ${APP_VARIABLE} says.",
+)
+"""May stand before the command and behind it."""
+
+
 def with_parts(command: Function) -> Function:
     """Give a command the parts of the application as its first argument.
 
     ``flask`` and ``manage.py`` know their application. ``tk-analytics`` is told with ``--app``.
     """
 
-    @click.option(
-        "--app",
-        envvar=APP_VARIABLE,
-        metavar="MODULE:NAME",
-        help="Where the Analytics object, or the Flask application, is to be imported from.",
-    )
+    @app_option
     @click.pass_context
     @functools.wraps(command)
     def found(context: click.Context, /, *args: Any, app: str | None, **options: Any) -> Any:
-        find = context.find_object(Target)
+        target = context.find_object(Target) if app is None else None
+        context.obj = target = target or target_of(app)
         try:
-            return command(find.parts() if find is not None and app is None else parts_of(app), *args, **options)
+            return command(target.parts(), *args, **options)
         except AnalyticsError as error:
             raise click.ClickException(str(error)) from error
 
@@ -45,34 +51,70 @@ def with_parts(command: Function) -> Function:
 
 
 class Target:
-    """An application that a framework's own command line has found already."""
+    """An application that the command line has named, or a framework's own has found.
 
-    def __init__(self, parts: FindParts) -> None:
+    Args:
+        parts: gives its parts.
+        application: gives the WSGI or ASGI application itself; ``None`` if only its parts are known.
+    """
+
+    def __init__(self, parts: FindParts, application: Callable[[], Any]) -> None:
         self.parts = parts
+        self.application = application
+
+
+def target_of(app: str | None) -> Target:
+    """What ``--app`` or the environment names; it is imported when it is asked for."""
+
+    def application() -> Any:
+        found = load(app)
+        return None if isinstance(found, Analytics) else found
+
+    return Target(lambda: parts_of(app), application)
 
 
 def parts_of(app: str | None) -> Parts:
-    """Import what ``--app`` names.
+    """The parts of what ``--app`` names.
 
     Raises:
         click.UsageError: it names nothing, or nothing of ours.
     """
-    if app is None:
+    found = load(app)
+    if isinstance(found, Analytics):
+        return found.find_parts()
+    candidates = [
+        getattr(found, "extensions", {}).get("tk_analytics"),  # Flask
+        getattr(found, "parts", None),  # our own middleware
+        *(each.kwargs.get("parts") for each in getattr(found, "user_middleware", ())),  # Starlette
+    ]
+    for candidate in candidates:
+        if isinstance(candidate, Parts):
+            return candidate
+    raise click.UsageError(
+        f"--app: a {type(found).__name__} is there; name an Analytics object, or an application that has one."
+    )
+
+
+def load(app: str | None) -> Any:
+    """Import what ``module:name`` says; without a name, its ``analytics``; without any, what the environment says.
+
+    Raises:
+        click.UsageError: there is no such thing.
+    """
+    app = app or os.environ.get(APP_VARIABLE)
+    if not app:
         raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
     module_name, colon, path = app.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise click.UsageError(f"--app: {app!r} is no MODULE:NAME")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as flask and uvicorn do
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise click.UsageError(f"--app: cannot import {module_name!r}: {error}") from error
-    for name in (path if colon else "analytics").split("."):
-        found = getattr(found, name, None)
-    if isinstance(found, Analytics):
-        return found.find_parts()
-    extension = getattr(found, "extensions", {}).get("tk_analytics")
-    if isinstance(extension, Parts):
-        return extension
-    raise click.UsageError(
-        f"--app: {app!r} is a {type(found).__name__}; name an Analytics object, or a Flask application that has one."
-    )
+    path = path if colon else "analytics"
+    try:
+        return operator.attrgetter(path)(found)
+    except AttributeError:
+        raise click.UsageError(f"--app: {module_name!r} has no {path!r}") from None

@@ -26,10 +26,14 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):
         try:
-            results.append(event_from(Parsed(item, body.plain, body.shallow), sender, parts, number))
+            results.append(event_from(Parsed(item, body.plain), sender, parts, number))
         except AnalyticsError as error:
+            parts.refusals.note(error, request)
             results.append(error)
-    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, request)
+    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, sender)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            parts.refusals.note(outcome, request)
     stored = iter(outcomes)
     results = [next(stored) if isinstance(result, Event) else result for result in results]
     unavailable = [outcome for outcome in outcomes if isinstance(outcome, StorageUnavailable)]

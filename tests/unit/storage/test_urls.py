@@ -98,20 +98,20 @@ def test_a_name_is_imported_and_its_class_called(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("", "no 'package.module:Class'"),
-        ("analytics.db", "no 'package.module:Class'"),
-        ("/var/lib/analytics.db", "no 'package.module:Class'"),
+        ("", "neither a URL"),
+        ("analytics.db", "sqlite:///analytics.db"),
+        ("/var/lib/analytics.db", "sqlite:///analytics.db"),
         (":Class", "no 'package.module:Class'"),
         ("json:", "no 'package.module:Class'"),
         ("no_such_package_here:Class", "cannot load"),
         ("json:JSONDecoder", "JSONDecoder has no method write"),
         (None, "NoneType has no method write"),
         (5, "int has no method write"),
-        (Path("analytics.db"), "has no method write"),
+        (Path("analytics.db"), "sqlite:///analytics.db"),
         (WithoutClose(), "WithoutClose has no method close"),
         (Async(), "Async.write is async"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_storage_stops_the_start_and_says_why(setting: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match="storage") as caught:

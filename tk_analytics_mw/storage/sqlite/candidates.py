@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.sqlite.postings import BITS, MANY, SEGMENT, ends, keys_of
+from tk_analytics_mw.storage.sqlite.postings import MANY, SEGMENT, ends, keys_of
+from tk_analytics_mw.storage.sqlite.segments import BITS
 
 MOST_SEARCHED: Final = 4 * SEGMENT
 """Events that may be searched one by one; beyond it postings are of no use yet."""

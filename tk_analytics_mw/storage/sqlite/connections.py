@@ -121,6 +121,24 @@ class Connections:
                     raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
                 raise
 
+    def truncate_log(self) -> bool:
+        """Bring everything from the write-ahead log into the file and cut the log to nothing.
+
+        Returns:
+            Whether that was possible: a reader of what was there before keeps it, a writer too.
+
+        Raises:
+            StorageUnavailable: the file is locked, full, away, or no database.
+        """
+        process = self._process()
+        with process.lock:
+            try:
+                busy: int = self._connection(process).execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except (sqlite3.Error, OSError) as error:
+                self._give_up(process)
+                raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
+        return not busy
+
     def close(self) -> None:
         """Close what this process has open. The next transaction opens it again."""
         process = self._process()
@@ -176,6 +194,7 @@ class Connections:
         process.connection = connection
         self._use_wal(connection)
         connection.execute(f"PRAGMA synchronous={self._synchronous}")
+        connection.execute("PRAGMA secure_delete=ON")  # what is deleted is gone, not merely unlinked
         connection.execute("BEGIN IMMEDIATE")
         migrate(connection)
         connection.execute("COMMIT")

@@ -21,6 +21,7 @@ logger: Final = logging.getLogger("tk_analytics_mw.storage")
 # The write-ahead log could be reset while another connection still wrote to it: two connections writing
 # or checkpointing at the same moment could corrupt the file.
 _WAL_RESET_BUG: Final = ((3, 7, 0), (3, 51, 3))
+WAL_RESET_FIXED: Final = "3.51.3"
 
 
 def identity_of(path: Path) -> tuple[int, int] | None:
@@ -46,14 +47,20 @@ def one_at_a_time(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def has_wal_reset_bug() -> bool:
+    """Whether this SQLite has it."""
+    first, fixed = _WAL_RESET_BUG
+    return first <= sqlite3.sqlite_version_info < fixed
+
+
 @lru_cache(maxsize=1)  # once a process
 def warn_of_wal_reset_bug() -> None:
     """Log it where SQLite has it."""
-    first, fixed = _WAL_RESET_BUG
-    if first <= sqlite3.sqlite_version_info < fixed:
+    if has_wal_reset_bug():
         logger.warning(
             "SQLite %s has the WAL-reset bug: two connections that write or checkpoint at the same moment can, "
             "very rarely, corrupt the file. Several worker processes are such connections. It is fixed in SQLite "
-            "3.51.3; keep backups until this Python is linked with that or a later one.",
+            "%s; keep backups until this Python is linked with that or a later one.",
             sqlite3.sqlite_version,
+            WAL_RESET_FIXED,
         )

@@ -27,10 +27,10 @@ from typing import Any, Final
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.queries import EQUAL_COLUMNS, Filter
 from tk_analytics_mw.storage.sqlite.connections import Connections
+from tk_analytics_mw.storage.sqlite.segments import BITS
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
-BITS: Final = 13
 SEGMENT: Final = 1 << BITS
 """Events of a segment. To search one without postings takes some 5 ms."""
 
@@ -45,35 +45,6 @@ SECONDS: Final = 0.5
 
 _FIELDS: Final = tuple(name for name in EQUAL_COLUMNS if name != "id")  # an id has an index of its own
 _CROWDED: Final = ("", "")  # stands for events with more than MOST_PAIRS
-
-
-def create(connection: sqlite3.Connection) -> None:
-    """Create the tables and triggers."""
-    connection.execute(
-        """CREATE TABLE segments (
-            look INTEGER PRIMARY KEY AUTOINCREMENT,
-            segment INTEGER NOT NULL UNIQUE,
-            ready INTEGER NOT NULL DEFAULT 0,
-            first TEXT,
-            last TEXT
-        )"""
-    )
-    connection.execute(
-        """CREATE TABLE postings (
-            key INTEGER NOT NULL,
-            look INTEGER NOT NULL,
-            events INTEGER NOT NULL,
-            offsets BLOB,
-            PRIMARY KEY (key, look)
-        ) WITHOUT ROWID"""
-    )
-    for change in ("DELETE", "UPDATE"):
-        # That of the last event as well: the next one that is stored may get a position of those that went.
-        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"  # noqa: S608
-        connection.execute(
-            f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
-            f"BEGIN DELETE FROM segments WHERE {forget}; END"
-        )
 
 
 class Postings:

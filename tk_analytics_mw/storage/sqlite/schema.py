@@ -6,6 +6,8 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from tk_analytics_mw.storage.sqlite.totals import create
+
 _set = Migrations("tk_analytics_mw")
 
 
@@ -88,18 +90,63 @@ def create_deliveries(db: Database) -> None:
 
 @_set()
 def index_events_for_reads(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import postings
+    from tk_analytics_mw.storage.sqlite import segments
 
     # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
-    postings.create(db.conn)
+    segments.create(db.conn)
 
 
 @_set()
 def keep_totals(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import totals
+    create(db.conn)
 
-    totals.create(db.conn)
+
+@_set()
+def create_tokens(db: Database) -> None:
+    # Times are seconds since 1970, the day of the last use is ISO 8601. No token is in it, only its SHA-256.
+    db.execute(
+        """CREATE TABLE tokens (
+            id TEXT PRIMARY KEY,
+            digest BLOB NOT NULL UNIQUE,
+            kind TEXT NOT NULL,
+            org_id TEXT NOT NULL,
+            domains TEXT NOT NULL,
+            label TEXT NOT NULL,
+            created_at REAL NOT NULL,
+            expires_at REAL,
+            revoked_at REAL,
+            last_used TEXT,
+            rotated_from TEXT
+        )"""
+    )
+
+
+@_set()
+def create_refusals(db: Database) -> None:
+    db.execute(
+        """CREATE TABLE refusals (
+            day TEXT NOT NULL,
+            org_id TEXT NOT NULL,
+            token TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            number INTEGER NOT NULL,
+            PRIMARY KEY (day, org_id, token, reason, origin)
+        ) WITHOUT ROWID"""
+    )
+    db.execute(
+        """CREATE TABLE refusal_samples (
+            id INTEGER PRIMARY KEY,
+            org_id TEXT NOT NULL,
+            refused_at REAL NOT NULL,
+            token TEXT NOT NULL,
+            reason TEXT NOT NULL,
+            origin TEXT NOT NULL,
+            path TEXT NOT NULL
+        )"""
+    )
+    db.execute("CREATE INDEX refusal_samples_org ON refusal_samples (org_id)")
 
 
 def migrate(connection: sqlite3.Connection) -> None:

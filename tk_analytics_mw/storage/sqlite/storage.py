@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.storage.backup import Report
+from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS, event_of, row_of
+from tk_analytics_mw.storage.sqlite.backup import backup
 from tk_analytics_mw.storage.sqlite.connections import BUSY_TIMEOUT, Connections
+from tk_analytics_mw.storage.sqlite.erasure import SqliteErasure
+from tk_analytics_mw.storage.sqlite.examination import examine
 from tk_analytics_mw.storage.sqlite.figures import SqliteFigures
 from tk_analytics_mw.storage.sqlite.outbox import SqliteOutbox
 from tk_analytics_mw.storage.sqlite.reads import SqliteReader
+from tk_analytics_mw.storage.sqlite.refusals import SqliteRefusals
+from tk_analytics_mw.storage.sqlite.survey import organisations, survey
+from tk_analytics_mw.storage.sqlite.tokens import SqliteTokens
+from tk_analytics_mw.storage.survey import Survey
 
 Durability = Literal["full", "relaxed"]
 
@@ -57,6 +67,9 @@ class SqliteStorage:
         )
         self.path = self._connections.path
         self.outbox = SqliteOutbox(self._connections)
+        self.erasure = SqliteErasure(self._connections)
+        self.tokens = SqliteTokens(self._connections)
+        self.refusals = SqliteRefusals(self._connections)
         self.reader = SqliteReader(self._connections)
         self.figures = SqliteFigures(self._connections)
 
@@ -76,6 +89,22 @@ class SqliteStorage:
                 self.outbox.add(connection, due, after=last)
             first = {number: _first(connection, events[number]) for number in keyed}
         return [first.get(number, event) for number, event in enumerate(events)] if keyed else None
+
+    def backup(self, path: Path, report: Report) -> None:
+        """See :meth:`BackedUpStorage.backup <tk_analytics_mw.storage.backup.BackedUpStorage.backup>`."""
+        backup(self._connections, path, report)
+
+    def organisations(self) -> list[str]:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return organisations(self._connections)
+
+    def survey(self) -> Survey:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return survey(self._connections)
+
+    def examine(self) -> Iterator[Finding]:
+        """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""
+        return examine(self._connections)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""

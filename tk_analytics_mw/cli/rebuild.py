@@ -1,0 +1,32 @@
+"""``rebuild``: count again what is kept counted."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from tk_analytics_mw.cli.options import json_object
+from tk_analytics_mw.cli.progress import progress
+from tk_analytics_mw.cli.target import with_parts
+from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.storage.figures import CountingStorage
+
+
+@click.command()
+@json_object
+@with_parts
+def rebuild(parts: Parts, as_json: bool) -> None:
+    """Count again what is kept counted for figures, while events are written and read.
+
+    It is right already, unless somebody changed the database by hand.
+    """
+    if not isinstance(parts.storage, CountingStorage):
+        raise ConfigurationError(f"{type(parts.storage).__name__} keeps nothing counted")
+    began = time.monotonic()
+    with progress("counting") as report:
+        parts.storage.figures.rebuild(report)
+    seconds = round(time.monotonic() - began, 3)
+    click.echo(json.dumps({"seconds": seconds}) if as_json else f"counted again, in {seconds:.1f} s")
