@@ -62,7 +62,7 @@ def test_a_delivery_that_finds_no_flask_application_waits_and_the_log_says_why(t
     [
         ("no_such_module:analytics", "cannot import 'no_such_module'"),
         ("plain_shop:no_such_name", "'plain_shop' has no 'no_such_name'"),
-        ("plain_shop:unrelated", "'plain_shop:unrelated' is a int"),
+        ("plain_shop:unrelated", "'plain_shop:unrelated' is of type int"),
         ("plain_shop:", "'plain_shop' has no ''"),
         (":analytics", "':analytics' is no MODULE:NAME"),
         ("./plain_shop.py:analytics", "is no MODULE:NAME"),

@@ -63,12 +63,12 @@ class Door:
         if reply.body:
             strict(reply.body.decode())
         rows = self._connection.execute(
-            "SELECT rowid, *, json_valid(event_metadata) AS metadata_is_valid, "
-            "json_valid(configuration) AS configuration_is_valid FROM events WHERE rowid > ? ORDER BY rowid",
+            "SELECT *, json_valid(event_metadata) AS metadata_is_valid, "
+            "json_valid(configuration) AS configuration_is_valid FROM events WHERE position > ? ORDER BY position",
             [self._last],
         ).fetchall()
         if rows:
-            self._last = rows[-1]["rowid"]
+            self._last = rows[-1]["position"]
         for row in rows:
             check_row(row)
         return reply, rows

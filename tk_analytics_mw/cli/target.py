@@ -91,7 +91,7 @@ def parts_of(app: str | None) -> Parts:
         if isinstance(candidate, Parts):
             return candidate
     raise click.UsageError(
-        f"--app: a {type(found).__name__} is there; name an Analytics object, or an application that has one."
+        f"--app: {app!r} is of type {type(found).__name__}; name an Analytics object, or an application that has one."
     )
 
 

@@ -84,7 +84,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[sqlite3.Connection]:
     return opened
 
 
-def rows(path: Path, query: str = "SELECT * FROM events ORDER BY rowid") -> list[dict[str, Any]]:
+def rows(path: Path, query: str = "SELECT * FROM events ORDER BY position") -> list[dict[str, Any]]:
     with closing(sqlite3.connect(path)) as connection:
         connection.row_factory = sqlite3.Row
         return [dict(row) for row in connection.execute(query)]
