@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Final
 
+from django.apps import apps
 from django.http import HttpRequest
 
 from tk_analytics_mw.auth.sessions import SessionAuthenticator
@@ -43,7 +44,7 @@ def entered(request: Request) -> Iterator[HttpRequest]:
         from django.contrib.sessions.middleware import SessionMiddleware
 
         SessionMiddleware(_nothing).process_request(own)
-    if not hasattr(own, "user"):
+    if not hasattr(own, "user") and apps.is_installed("django.contrib.auth"):
         from django.contrib.auth.middleware import AuthenticationMiddleware
 
         AuthenticationMiddleware(_nothing).process_request(own)
