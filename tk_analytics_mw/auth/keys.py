@@ -90,12 +90,15 @@ def published_keys(document: Any, algorithms: frozenset[str]) -> tuple[Key, ...]
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") == "oct":
             continue
+        named = entry.get("alg")
+        wanted = algorithms if named is None else algorithms.intersection([named] if isinstance(named, str) else [])
+        if not wanted:
+            continue
         try:
             key = jwt.PyJWK(entry).key
         except (jwt.PyJWTError, ValueError, TypeError):
             continue
-        named = entry.get("alg")
-        prepared = _prepared(key, algorithms if named is None else algorithms & {named})
+        prepared = _prepared(key, wanted)
         if prepared is not None:
             kid = entry.get("kid")
             made.append(Key(kid if isinstance(kid, str) else None, *prepared))
