@@ -63,8 +63,12 @@ def test_a_private_one_works_in_the_header_outside_a_browser_alone(make_host) ->
     assert host.from_server(an_event(), token=token).status == 200
     assert host.request("GET", EVENTS, headers={"Authorization": f"Bearer {token}"}).json["events"]
     assert host.from_server(an_event(), token=token, headers={"Origin": SHOP}).status == 401
-    assert host.from_page(an_event(), token=token, origin=None).status == 401
+    in_url = host.from_page(an_event(), token=token, origin=None)
+    assert (in_url.status, "allow_private_in_query" in in_url.json["detail"]) == (401, True)
     assert len(host.rows()) == 1
+    allowing = make_host(authenticator=of_secret(allow_private_in_query=True))
+    assert allowing.from_page(an_event(), token=token, origin=None).status == 200
+    assert allowing.from_page(an_event(), token=token).status == 401
     # A preflight carries a public one as the request will.
     preflight = {"Origin": SHOP, "Access-Control-Request-Method": "POST"}
     reply = host.request("OPTIONS", EVENTS, query=f"bearer_token={signed()}", headers=preflight)

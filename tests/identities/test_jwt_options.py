@@ -61,7 +61,7 @@ URL = {**USUAL, "jwks_url": "https://idp.example/jwks.json", "algorithms": ["ES2
     ids=lambda wrong: ", ".join(sorted(wrong)),
 )
 def test_what_would_let_others_in_or_nobody_stops_the_start(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ConfigurationError, match="JWTAuthenticator|is not a domain") as raised:
+    with pytest.raises(ConfigurationError, match=r"JWTAuthenticator|is not a domain") as raised:
         JWTAuthenticator(**wrong)
     assert SECRET not in str(raised.value)
 

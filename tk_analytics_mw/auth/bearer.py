@@ -33,8 +33,14 @@ def bearer_of(request: Request) -> Bearer | None:
     return Bearer(text.strip(), False)
 
 
-def check_place(principal: Principal, bearer: Bearer, *, allow_private_in_query: bool) -> None:
+def check_place(principal: Principal, bearer: Bearer, *, allow_private_in_query: bool, switch: str) -> None:
     """Let a public token stand in the query, and a private one in the header.
+
+    Args:
+        principal: whose token it is.
+        bearer: where it stands.
+        allow_private_in_query: let a private one stand there too.
+        switch: what turns that on, for the error.
 
     Raises:
         Refused: it stands elsewhere.
@@ -42,7 +48,7 @@ def check_place(principal: Principal, bearer: Bearer, *, allow_private_in_query:
     if bearer.in_query and principal.kind == "private" and not allow_private_in_query:
         raise Refused(
             "A private token does not belong in a URL, where logs keep it: send it as Authorization: Bearer. "
-            "The setting allow_private_token_in_query allows it all the same.",
+            f"{switch} allows it all the same.",
             reason="private token in the query",
         )
     if not bearer.in_query and principal.kind == "public":

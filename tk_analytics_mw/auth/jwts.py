@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tk_analytics_mw.auth.base import Look, Principal
 from tk_analytics_mw.auth.bearer import bearer_of, check_place
@@ -63,8 +63,6 @@ class JWTAuthenticator:
         ConfigurationError: one of these will not do, or the extra ``jwt`` is not installed.
     """
 
-    immediate: ClassVar[bool] = True
-
     def __init__(
         self,
         keys: Any = None,
@@ -111,8 +109,7 @@ class JWTAuthenticator:
             raise ConfigurationError("JWTAuthenticator: a secret (HS…) is not published: jwks_url is for key pairs")
         else:
             self._key_set = KeySet(jwks_url, self._algorithms)
-        if principal is not None:
-            self.immediate = False  # type: ignore[misc]  # it may ask a database
+        self.immediate = principal is None  # the host's own function may ask a database
 
     def authenticate(self, request: Request) -> Principal | None | Look:
         """Say whom the request's token describes.
@@ -136,7 +133,12 @@ class JWTAuthenticator:
         if not isinstance(principal, Principal):
             raise TypeError(f"principal returned a {type(principal).__name__}: return a Principal, or None")
         request.principal = principal
-        check_place(principal, bearer, allow_private_in_query=self._allow_private_in_query)
+        check_place(
+            principal,
+            bearer,
+            allow_private_in_query=self._allow_private_in_query,
+            switch="allow_private_in_query of the JWTAuthenticator",
+        )
         return principal
 
     def _header(self, text: str) -> Mapping[str, Any] | None:

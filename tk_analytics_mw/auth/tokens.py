@@ -156,7 +156,12 @@ class TokenAuthenticator:
             return None
         principal = self._principal(bearer.text, request, looked)
         if isinstance(principal, Principal):
-            check_place(principal, bearer, allow_private_in_query=self._allow_private_in_query)
+            check_place(
+                principal,
+                bearer,
+                allow_private_in_query=self._allow_private_in_query,
+                switch="The setting allow_private_token_in_query",
+            )
         return principal
 
     def allows(self, origin: str) -> bool:
