@@ -166,7 +166,12 @@ def test_the_healthcheck_is_true_and_asks_for_no_token(host: Host) -> None:
 
 def test_other_methods_are_told_what_is_allowed(host: Host) -> None:
     read = {"GET", "HEAD"}
-    paths = {EVENTS: {"POST", *read}, "/api/analytics/healthcheck": read, "/api/analytics/refusals": read}
+    paths = {
+        EVENTS: {"POST", *read},
+        BATCH: {"POST"},
+        "/api/analytics/healthcheck": read,
+        "/api/analytics/refusals": read,
+    }
     for path, methods in paths.items():
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
             if method in methods:
