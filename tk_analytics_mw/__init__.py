@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tk_analytics_mw.analytics import Analytics
     from tk_analytics_mw.auth.base import Authenticator, Principal
+    from tk_analytics_mw.auth.combined import any_of
+    from tk_analytics_mw.auth.jwts import JWTAuthenticator
     from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
     from tk_analytics_mw.errors import (
         AnalyticsError,
@@ -42,6 +44,7 @@ _HOME = {
     "Event": "events",
     "EventType": "events",
     "InvalidEvent": "errors",
+    "JWTAuthenticator": "auth.jwts",
     "Outbox": "storage.outbox",
     "Principal": "auth.base",
     "PrivateToken": "auth.tokens",
@@ -53,6 +56,7 @@ _HOME = {
     "Storage": "storage.base",
     "StorageUnavailable": "errors",
     "SwitchOff": "errors",
+    "any_of": "auth.combined",
 }
 
 __version__ = "0.1.0"
@@ -69,6 +73,7 @@ __all__ = [
     "Event",
     "EventType",
     "InvalidEvent",
+    "JWTAuthenticator",
     "Outbox",
     "Principal",
     "PrivateToken",
@@ -81,6 +86,7 @@ __all__ = [
     "StorageUnavailable",
     "SwitchOff",
     "__version__",
+    "any_of",
 ]
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-from tk_analytics_mw.auth.base import Principal
-from tk_analytics_mw.auth.origins import domains_of, origin_of
-from tk_analytics_mw.auth.stored import Look
+from tk_analytics_mw.auth.base import Look, Principal
+from tk_analytics_mw.auth.bearer import bearer_of
+from tk_analytics_mw.auth.origins import domains_of, is_same_origin, origin_of
 from tk_analytics_mw.errors import InvalidEvent, Refused
 from tk_analytics_mw.messages import Request
-from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.parts import Asked, Parts
 from tk_analytics_mw.waiting import Waits
 
 logger: Final = logging.getLogger("tk_analytics_mw.access")
@@ -24,8 +23,13 @@ async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principa
         Refused: nobody, or not from there.
     """
     principal = None
-    if parts.authenticator is not None:
-        principal = request.principal = await _ask_host(parts.authenticator, request, waits)
+    for asked in parts.authenticators:
+        principal = await _ask_host(asked, request, waits)
+        if principal is not None and principal.kind == "session" and bearer_of(request) is not None:
+            principal = None  # a token was sent on purpose, a cookie is sent by itself
+        if principal is not None:
+            request.principal = principal
+            break
     if principal is None:
         found = parts.tokens.authenticate(request)
         if isinstance(found, Look):  # of a stored token, once in some seconds
@@ -39,14 +43,20 @@ async def authenticate(request: Request, parts: Parts, waits: Waits) -> Principa
         )
     if principal.kind == "public":
         _check_domain(request, principal)
+    elif principal.kind == "session":
+        _check_own_page(request)
     else:
         _check_no_browser(request, principal)
     return principal
 
 
-async def _ask_host(authenticator: Callable[..., Any], request: Request, waits: Waits) -> Principal | None:
+async def _ask_host(asked: Asked, request: Request, waits: Waits) -> Principal | None:
+    authenticate, immediate = asked
     try:
-        answer = await waits.call(authenticator, request)
+        answer = authenticate(request) if immediate else await waits.call(authenticate, request)
+        if isinstance(answer, Look):
+            await waits.call(answer.take)
+            answer = authenticate(request) if immediate else await waits.call(authenticate, request)
         # By type, never by truth: anything else, an un-awaited coroutine say, would let everybody in.
         if answer is None or isinstance(answer, Principal):
             return answer
@@ -55,9 +65,7 @@ async def _ask_host(authenticator: Callable[..., Any], request: Request, waits: 
         raise
     except Exception:
         logger.exception("the host's authenticator failed; the request is refused")
-        raise Refused(
-            "The credentials cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
-        ) from None
+        raise Refused.for_now("The credentials cannot be checked now") from None
 
 
 def _check_domain(request: Request, principal: Principal) -> None:
@@ -83,6 +91,29 @@ def _check_no_browser(request: Request, principal: Principal) -> None:
         raise Refused(
             "A private token must not be used in a browser, where everybody can read it.",
             reason="private token in a browser",
+        )
+
+
+def _check_own_page(request: Request) -> None:
+    """Let a session count on the host's own pages only: a browser sends its cookie from every page of the world.
+
+    Sec-Fetch-Site says where a request comes from, and no page can set it; Origin does, Referer where neither is
+    there, as over plain HTTP. What says nothing is no page of this host.
+    """
+    site, origin = request.header(b"sec-fetch-site"), request.header(b"origin")
+    own = True
+    if site is not None:
+        # "none" is what somebody typed, or has among their bookmarks: no page has a part in it.
+        own = site == "same-origin" or (site == "none" and request.method in ("GET", "HEAD"))
+    elif origin is None:
+        origin = origin_of(request.header(b"referer") or "")
+    if own and origin is not None:
+        scheme, host = request.scope.get("scheme", "http"), request.header(b"host") or ""
+        own = not request.repeats(b"origin") and is_same_origin(origin, scheme, host)
+    if not own:
+        raise Refused(
+            "A session counts on the pages of its own site only: Sec-Fetch-Site, Origin or Referer says where that is.",
+            reason="session from elsewhere",
         )
 
 

@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
 from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
+from tk_analytics_mw.host_requests import HostRequests
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
@@ -62,6 +63,7 @@ class Analytics:
         around: Around = nullcontext,
         run_async: Callable[..., Any] | None = None,
         receivers: Receivers = tuple,
+        requests: HostRequests = HostRequests(),  # noqa: B008 - frozen
     ) -> Parts:
         """Build what one application's faces work with. For authors of a further framework's face.
 
@@ -70,6 +72,7 @@ class Analytics:
             around: what the framework wants around host code, such as an application context.
             run_async: how the framework runs async host code from a thread.
             receivers: gives what is connected to the framework's own signal, to be called with each stored event.
+            requests: how to get at the framework's own requests, for its session and its login.
 
         Raises:
             ConfigurationError: a setting is unknown or invalid.
@@ -80,6 +83,7 @@ class Analytics:
             around=around,
             run_async=run_async,
             receivers=receivers,
+            requests=requests,
         )
 
     # Hooks

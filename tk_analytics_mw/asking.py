@@ -42,7 +42,7 @@ async def question(request: Request, parts: Parts, waits: Waits, model: type[Mod
     """
     principal = await authenticate(request, parts, waits)
     organisation_read(None, principal)
-    parameters = parse(request, model, others=parts.authenticator is not None)
+    parameters = parse(request, model, others=bool(parts.authenticators))
     org_id = organisation_read(parameters.org_id, principal)
     return Question(org_id, parameters, reader_of(parts))
 

@@ -1,7 +1,7 @@
 """What browsers ask before and after: CORS, for the allowed domains and for nobody else.
 
 A beacon always sends credentials, so an allowed origin is told by name that they are allowed, never
-with ``*``. Nothing here reads a cookie.
+with ``*``. A session of the host counts on its own pages only, so it is opened to nobody else.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def add_origin(response: Response, request: Request, parts: Parts) -> None:
     """Tell an allowed origin that its page may read this answer."""
     origin = request.allowed_origin
     if origin is None:
+        if request.principal is not None and request.principal.kind == "session":
+            return
         origin = request.header(b"origin")
         if origin is None or not parts.tokens.allows(origin):
             return

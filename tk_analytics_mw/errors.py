@@ -104,6 +104,11 @@ class Refused(AnalyticsError):
         self.reason = reason
         super().__init__(detail)
 
+    @classmethod
+    def for_now(cls, what: str) -> Refused:
+        """The refusal of what cannot be checked, 503: a check that could not be made was not passed."""
+        return cls(f"{what}: try again.", status=503, headers={"Retry-After": "1"})
+
 
 class StorageUnavailable(AnalyticsError):
     """The storage cannot make events durable now: it is locked, full, away, or over its queue bound.

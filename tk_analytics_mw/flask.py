@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.flask_sessions import REQUESTS, FlaskSessionAuthenticator
 from tk_analytics_mw.host_functions import name_of
 from tk_analytics_mw.parts import Parts, limit_bodies
 from tk_analytics_mw.waiting import is_async
@@ -19,6 +20,8 @@ from tk_analytics_mw.wsgi import AnalyticsMiddleware
 
 if TYPE_CHECKING:
     from tk_analytics_mw.analytics import Analytics
+
+__all__ = ["FlaskSessionAuthenticator", "event_stored", "init_app"]
 
 KEY: Final = "tk_analytics"
 """Where ``app.extensions`` has the parts of an application."""
@@ -49,7 +52,10 @@ def init_app(analytics: Analytics, app: Flask) -> None:
     if KEY in app.extensions:
         return
     parts = analytics.make_parts(
-        app.config.get("TK_ANALYTICS"), around=app.app_context, receivers=functools.partial(_receivers, app)
+        app.config.get("TK_ANALYTICS"),
+        around=app.app_context,
+        receivers=functools.partial(_receivers, app),
+        requests=REQUESTS,
     )
     parts = limit_bodies(parts, app.config.get("MAX_CONTENT_LENGTH"))
     app.extensions[KEY] = parts

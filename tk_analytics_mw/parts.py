@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from tk_analytics_mw.addresses import Reachable
+from tk_analytics_mw.auth.combined import AnyOf
 from tk_analytics_mw.auth.stored import StoredTokens
 from tk_analytics_mw.auth.tokens import TokenAuthenticator
 from tk_analytics_mw.commit import GroupCommit
@@ -16,6 +17,8 @@ from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 from tk_analytics_mw.hooks import Hooks, Receivers
+from tk_analytics_mw.host_requests import HostRequests, login_of
+from tk_analytics_mw.messages import Request
 from tk_analytics_mw.plugins import load_object
 from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
@@ -29,6 +32,14 @@ from tk_analytics_mw.upkeep import Chore, KeptStorage, Retention
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
 
 
+class Asked(NamedTuple):
+    """An authenticator of the host."""
+
+    authenticate: Callable[..., Any]
+    immediate: bool
+    """Whether it only computes, and needs no thread."""
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """Built once for each host application; nothing in it is opened before its first use."""
@@ -39,8 +50,10 @@ class Parts:
     """Canonical event types."""
     prefixes: tuple[str, ...]
     """Each with a slash at its end."""
-    authenticator: Callable[..., Any] | None
+    authenticators: tuple[Asked, ...]
     """The host's own."""
+    identify: Callable[[Request], Any] | None
+    """Gives the ID of who is logged in at the host."""
     tokens: TokenAuthenticator
     hooks: Hooks
     receivers: Receivers
@@ -65,6 +78,7 @@ def build_parts(
     around: Around = nullcontext,
     run_async: Callable[..., Any] | None = None,
     receivers: Receivers = tuple,
+    requests: HostRequests = HostRequests(),  # noqa: B008 - frozen
 ) -> Parts:
     """Build the parts.
 
@@ -74,6 +88,7 @@ def build_parts(
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
         receivers: of the framework's own signal.
+        requests: how to get at the framework's own.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -95,7 +110,8 @@ def build_parts(
         event_types=types,
         private_only=frozenset(types.require(value) for value in settings.private_only),
         prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
-        authenticator=_authenticator(settings.authenticator),
+        authenticators=tuple(_authenticators(settings.authenticator)),
+        identify=login_of(settings.identify, requests),
         tokens=_tokens(settings, storage),
         hooks=hooks,
         receivers=receivers,
@@ -145,14 +161,18 @@ def _kind(storage: Storage) -> str:
     return f"a {type(storage).__name__}"
 
 
-def _authenticator(setting: Any) -> Callable[..., Any] | None:
+def _authenticators(setting: Any) -> Iterator[Asked]:
     if setting is None:
-        return None
+        return
     if isinstance(setting, str):
         setting = load_object(setting, "authenticator")
+    if isinstance(setting, AnyOf):
+        for member in setting.members:
+            yield from _authenticators(member)
+        return
     method = getattr(setting, "authenticate", setting)
     if not callable(method):
         raise ConfigurationError(
             f"authenticator: a {type(setting).__name__} is neither a function nor an object with authenticate()"
         )
-    return method  # type: ignore[no-any-return]
+    yield Asked(method, bool(getattr(setting, "immediate", False)))

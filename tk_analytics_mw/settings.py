@@ -108,6 +108,11 @@ class Settings(BaseModel):
         None,
         description='Your own scheme, asked before the tokens: a function, an object, or `"package.module:Class"`.',
     )
+    identify: Any = Field(
+        None,
+        description="Whom your own login knows, in place of a page's `userId`: a function of your framework's request, "
+        '`"flask-login"`, `"django"`, or `"package.module:function"`.',
+    )
     public_orgs: Annotated[frozenset[str], Words] = Field(
         frozenset(), description="Organisations that every token may speak about."
     )
@@ -163,6 +168,7 @@ class Options(TypedDict, total=False):
     storage: Any
     tokens: Iterable[ListedToken | Literal["stored"]] | Literal["stored"]
     authenticator: Any
+    identify: Any
     public_orgs: Iterable[str]
     event_types: Sequence[str]
     durability: Literal["full", "relaxed"]

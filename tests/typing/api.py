@@ -5,7 +5,19 @@ from collections.abc import Awaitable, Mapping
 from flask import Flask
 from typing_extensions import assert_type
 
-from tk_analytics_mw import Analytics, Drop, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+from tk_analytics_mw import (
+    Analytics,
+    Drop,
+    Event,
+    EventType,
+    JWTAuthenticator,
+    Principal,
+    PrivateToken,
+    PublicToken,
+    Reject,
+    Request,
+    any_of,
+)
 from tk_analytics_mw.flask import event_stored
 
 analytics = Analytics(
@@ -55,6 +67,11 @@ class Own:
 
 
 Analytics(authenticator=plain)
+Analytics(authenticator=any_of(Own(), plain, "shop.auth:Keys"), identify=lambda request: request.session.get("user"))
+minted = JWTAuthenticator(
+    "…", algorithms=["HS256"], audience="analytics", principal=lambda claims: Principal(claims["org"])
+)
+JWTAuthenticator("…", audience="analytics")  # type: ignore[call-arg]
 Analytics(authenticator=Own())
 
 assert_type(analytics.record(EventType.ORDERED, org_id="acme", session_id="s", metric=99.5), Event)

@@ -34,6 +34,7 @@ SAMPLES: dict[str, tuple[Any, str, Any]] = {
         [("public", "acme", ("shop.example.com",)), ("private", "acme", ())],
     ),
     "authenticator": ("shop.auth:Keys", "shop.auth:Keys", "shop.auth:Keys"),
+    "identify": ("flask-login", "flask-login", "flask-login"),
     "public_orgs": ({"a", "b"}, '["a", "b"]', frozenset({"a", "b"})),
     "event_types": (["quote, asked", "lead"], '["quote, asked", "lead"]', ("quote, asked", "lead")),
     "durability": ("relaxed", "relaxed", "relaxed"),

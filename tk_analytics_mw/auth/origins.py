@@ -128,6 +128,21 @@ def is_origin(text: str) -> bool:
     return _parse_origin(text) is not None
 
 
+def is_same_origin(origin: str, scheme: str, host: str) -> bool:
+    """Whether a page of this origin is the host's own.
+
+    Args:
+        origin: as of an ``Origin`` header.
+        scheme: of the request. ``http`` may be what a proxy speaks that the browser spoke ``https`` with: then an
+            ``https`` page is its own too. The other way round it is not: anybody on the way can write an ``http`` page.
+        host: the ``Host`` header.
+    """
+    page = _parse_origin(origin)
+    if page is None or (page.scheme, scheme) == ("http", "https"):
+        return False
+    return page == _parse_origin(f"{page.scheme}://{host}")
+
+
 def origin_of(url: str) -> str:
     """Cut a ``Referer`` down to its origin. What is no web address comes back as ``""``."""
     match = re.match(r"https?://[^/?#\\]*", url, re.IGNORECASE)

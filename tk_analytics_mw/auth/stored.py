@@ -17,9 +17,10 @@ import time
 import zlib
 from collections.abc import Callable
 from datetime import date, datetime, timedelta, timezone
+from functools import partial
 from typing import Final, Literal, NamedTuple
 
-from tk_analytics_mw.auth.base import Principal
+from tk_analytics_mw.auth.base import Look, Principal
 from tk_analytics_mw.auth.origins import Domains
 from tk_analytics_mw.errors import ReadTooLong, Refused, StorageUnavailable
 from tk_analytics_mw.storage.tokens import TokenStore
@@ -77,17 +78,6 @@ class Known(NamedTuple):
     revoked: bool
 
 
-class Look(NamedTuple):
-    """It takes a look into the storage to say whose token this is. Then ask again."""
-
-    tokens: StoredTokens
-    digest: bytes
-
-    def take(self) -> None:
-        """Take it, where one may wait. See :meth:`StoredTokens.look`."""
-        self.tokens.look(self.digest)
-
-
 class StoredTokens:
     """The stored tokens, as this process knows them.
 
@@ -122,12 +112,12 @@ class StoredTokens:
             return known
         age = self._clock() - self._read_at
         if known is None:
-            return Look(self, digest) if age > READ_EVERY else None
+            return Look(partial(self.look, digest)) if age > READ_EVERY else None
         # One request takes the look, the others go on meanwhile.
         if age > FRESH and (not self._reading or age > STALE):
             self._reading = True
-            return Look(self, digest)
-        return Look(self, digest) if digest in self._unnoted else known
+            return Look(partial(self.look, digest))
+        return Look(partial(self.look, digest)) if digest in self._unnoted else known
 
     def look(self, digest: bytes) -> None:
         """Read the tokens again if it is time, and note that this one is used today. It may block.
@@ -143,9 +133,7 @@ class StoredTokens:
                 # A database that is in trouble is left alone for a while.
                 has_read = now - self._failed_at > READ_EVERY and self._try_to_read()
                 if not has_read and (age > STALE or digest not in self._known):
-                    raise Refused(
-                        "The token cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
-                    )
+                    raise Refused.for_now("The token cannot be checked now")
         self._note_use(digest)
 
     def _try_to_read(self) -> bool:

@@ -13,9 +13,10 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Final
 
-from tk_analytics_mw.auth.base import Principal
+from tk_analytics_mw.auth.base import Look, Principal
+from tk_analytics_mw.auth.bearer import bearer_of, check_place
 from tk_analytics_mw.auth.origins import Domains, domains_of
-from tk_analytics_mw.auth.stored import Known, Look, StoredTokens
+from tk_analytics_mw.auth.stored import Known, StoredTokens
 from tk_analytics_mw.errors import ConfigurationError, Refused
 from tk_analytics_mw.messages import Request
 
@@ -150,25 +151,16 @@ class TokenAuthenticator:
         Raises:
             Refused: a token that does not count, or not there where it is.
         """
-        in_query = request.query("bearer_token")
-        if len(in_query) > 1:
-            raise Refused("bearer_token is given more than once.")
-        if in_query:
-            principal = self._principal(in_query[0], request, looked)
-            if isinstance(principal, Principal) and principal.kind == "private" and not self._allow_private_in_query:
-                raise Refused(
-                    "A private token does not belong in a URL, where logs keep it: send it as Authorization: Bearer. "
-                    "The setting allow_private_token_in_query allows it all the same.",
-                    reason="private token in the query",
-                )
-            return principal
-        scheme, _, text = (request.header(b"authorization") or "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None  # Basic and others are the host's own affair
-        principal = self._principal(text.strip(), request, looked)
-        if isinstance(principal, Principal) and principal.kind == "public":
-            raise Refused(
-                "A public token is sent as the query parameter bearer_token.", reason="public token in a header"
+        bearer = bearer_of(request)
+        if bearer is None:
+            return None
+        principal = self._principal(bearer.text, request, looked)
+        if isinstance(principal, Principal):
+            check_place(
+                principal,
+                bearer,
+                allow_private_in_query=self._allow_private_in_query,
+                switch="The setting allow_private_token_in_query",
             )
         return principal
 

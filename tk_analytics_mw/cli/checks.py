@@ -83,9 +83,9 @@ def tokens(parts: Parts) -> Iterator[Finding]:
             if each.revoked_at is None
         ]
     live = [each for each in found if each[3] is None or each[3] > now]
-    if not live and parts.authenticator is None:
+    if not live and not parts.authenticators:
         yield Finding("error", "no token counts: nobody can create events", "tk-analytics token create, or tokens=[…].")
-    elif parts.authenticator is None and not any(kind == "public" for _, kind, _, _ in live):
+    elif not parts.authenticators and not any(kind == "public" for _, kind, _, _ in live):
         yield Finding("warning", "no public token counts: web pages cannot create events", "token create --public")
     for name, kind, domains, expires_at in live:
         if kind == "public" and not domains:

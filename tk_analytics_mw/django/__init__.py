@@ -11,5 +11,6 @@ as signal receivers are::
 
 from tk_analytics_mw.django.configured import analytics
 from tk_analytics_mw.django.middleware import AnalyticsMiddleware
+from tk_analytics_mw.django.sessions import DjangoSessionAuthenticator
 
-__all__ = ["AnalyticsMiddleware", "analytics"]
+__all__ = ["AnalyticsMiddleware", "DjangoSessionAuthenticator", "analytics"]

@@ -15,6 +15,7 @@ from django.core.signals import setting_changed
 from django.db import close_old_connections
 
 from tk_analytics_mw.analytics import Analytics
+from tk_analytics_mw.django.sessions import REQUESTS
 from tk_analytics_mw.django.signals import receivers
 from tk_analytics_mw.parts import Parts, limit_bodies
 from tk_analytics_mw.waiting import run_on_loop_thread
@@ -53,6 +54,7 @@ def parts() -> Parts:
         around=_connections,
         run_async=_run_async,
         receivers=functools.partial(receivers, analytics),
+        requests=REQUESTS,
     )
     return limit_bodies(made, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 

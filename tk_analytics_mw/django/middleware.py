@@ -13,6 +13,7 @@ from django.http.response import HttpResponseBase
 from starlette.responses import Response
 
 from tk_analytics_mw.django.configured import parts
+from tk_analytics_mw.django.sessions import SCOPE_KEY
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.messages import Streamed
 from tk_analytics_mw.parts import Parts
@@ -87,6 +88,7 @@ async def _answer(request: HttpRequest, below: str, parts: Parts, waits: Waits) 
         return problem_from(Refused("This is not a host of this site.", status=400)).as_response()
     environ = getattr(request, "environ", None)  # under WSGI
     scope = dict(request.scope) if environ is None else scope_from(environ)
+    scope[SCOPE_KEY] = request
     # As Django sees them, with SECURE_PROXY_SSL_HEADER and USE_X_FORWARDED_HOST.
     scope["scheme"] = request.scheme
     if isinstance(scope["query_string"], str):

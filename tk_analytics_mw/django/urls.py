@@ -14,7 +14,7 @@ from tk_analytics_mw.django.configured import parts
 from tk_analytics_mw.django.middleware import serve
 
 
-@csrf_exempt  # no cookie counts here, so there is nothing to forge
+@csrf_exempt  # a session counts on our own check of where a request comes from
 def analytics_view(request: HttpRequest, below: str) -> HttpResponseBase:
     """Answer every path below the one that includes these URLs."""
     return serve(request, below, parts())

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from tk_analytics_mw.access import authenticate
 from tk_analytics_mw.errors import AnalyticsError, InvalidEvent, StorageUnavailable
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.identities import identify
 from tk_analytics_mw.intake import event_from, keep, sender_of
 from tk_analytics_mw.json_values import Parsed, load
 from tk_analytics_mw.messages import Request, json_response
@@ -22,6 +23,8 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     """Store the valid ones and answer with a result for each, in their order."""
     principal = await authenticate(request, parts, waits)
     sender = sender_of(request, principal, parts)
+    if parts.identify is not None:
+        await identify(sender, parts, waits)
     body = load(request.body)
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):

@@ -7,6 +7,7 @@ from functools import partial
 from starlette.responses import Response
 
 from tk_analytics_mw.access import authenticate
+from tk_analytics_mw.identities import identify
 from tk_analytics_mw.intake import event_from, keep, sender_of
 from tk_analytics_mw.json_values import load
 from tk_analytics_mw.messages import Request, json_response
@@ -18,6 +19,8 @@ async def create(request: Request, parts: Parts, waits: Waits) -> Response:
     """Store one event and answer with it. When this returns, the event is durable."""
     principal = await authenticate(request, parts, waits)
     sender = sender_of(request, principal, parts)
+    if parts.identify is not None:
+        await identify(sender, parts, waits)
     event = event_from(load(request.body), sender, parts)
     [outcome], after = await keep([event], parts, waits, sender)
     if isinstance(outcome, Exception):

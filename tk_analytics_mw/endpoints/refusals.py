@@ -31,7 +31,7 @@ async def list_refusals(request: Request, parts: Parts, waits: Waits) -> Respons
     """
     principal = await authenticate(request, parts, waits)
     organisation_read(None, principal)
-    parameters = parse(request, RefusalParameters, others=parts.authenticator is not None)
+    parameters = parse(request, RefusalParameters, others=bool(parts.authenticators))
     org_id = organisation_read(parameters.org_id, principal)
     if parts.refusals.store is None:
         raise Refused(f"The storage, {type(parts.storage).__name__}, does not remember refusals.", status=501)
