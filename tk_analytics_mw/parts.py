@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.stored import StoredTokens
@@ -16,7 +16,7 @@ from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
 from tk_analytics_mw.hooks import Hooks
-from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.plugins import from_entry_point, load_object
 from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
@@ -27,6 +27,10 @@ from tk_analytics_mw.storage.tokens import TokenStorage
 from tk_analytics_mw.storage.urls import storage_from
 from tk_analytics_mw.upkeep import Chore, KeptStorage, Retention
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
+
+AUTHENTICATORS: Final = "tk_analytics_mw.authenticators"
+"""Group of the entry points by which other packages offer authenticators. What one leads to is what the setting
+``authenticator`` takes; a class is called without arguments."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +144,8 @@ def _authenticator(setting: Any) -> Callable[..., Any] | None:
     if setting is None:
         return None
     if isinstance(setting, str):
-        setting = load_object(setting, "authenticator")
+        named = ":" not in setting
+        setting = from_entry_point(AUTHENTICATORS, setting, ()) if named else load_object(setting, "authenticator")
     method = getattr(setting, "authenticate", setting)
     if not callable(method):
         raise ConfigurationError(
