@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -78,6 +78,44 @@ def build_parts(
     storage = storage_from(settings.storage, durability=settings.durability, commit_timeout=settings.commit_timeout)
     hooks.use(types, storage)
     blocking = Blocking(around, run_async)
+    return Parts(
+        settings=settings,
+        event_types=types,
+        private_only=frozenset(types.require(value) for value in settings.private_only),
+        prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
+        authenticator=_authenticator(settings.authenticator),
+        hooks=hooks,
+        reachable=Reachable(settings.webhook_allow),
+        awaiting=Awaiting(around),
+        blocking=blocking,
+        **_keeping(settings, hooks, blocking, storage),
+    )
+
+
+@contextmanager
+def kept_in(storage: Storage, parts: Parts) -> Iterator[None]:
+    """Let an application keep everything in another storage for a while: for tests.
+
+    Its faces have the parts already, wherever they keep them; so the parts stay, and what is in them changes.
+    """
+    instead = _keeping(parts.settings, parts.hooks, parts.blocking, storage)
+    before = {name: getattr(parts, name) for name in instead}
+    _put(parts, instead)
+    try:
+        yield
+    finally:
+        parts.refusals.close()
+        parts.writes.close()
+        _put(parts, before)
+
+
+def _put(parts: Parts, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        object.__setattr__(parts, name, value)  # frozen for everybody else
+
+
+def _keeping(settings: Settings, hooks: Hooks, blocking: Blocking, storage: Storage) -> dict[str, Any]:
+    """The parts that have to do with where things are kept."""
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
@@ -86,23 +124,14 @@ def build_parts(
         DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None),
         [refusals.write, *_upkeep(settings, storage)],
     )
-    return Parts(
-        settings=settings,
-        event_types=types,
-        private_only=frozenset(types.require(value) for value in settings.private_only),
-        prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
-        authenticator=_authenticator(settings.authenticator),
-        tokens=_tokens(settings, storage),
-        hooks=hooks,
-        storage=storage,
-        writes=writes,
-        commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
-        refusals=refusals,
-        deliverer=deliverer,
-        reachable=Reachable(settings.webhook_allow),
-        awaiting=Awaiting(around),
-        blocking=blocking,
-    )
+    return {
+        "tokens": _tokens(settings, storage),
+        "storage": storage,
+        "writes": writes,
+        "commits": GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        "refusals": refusals,
+        "deliverer": deliverer,
+    }
 
 
 def limit_bodies(parts: Parts, limit: int | None) -> Parts:

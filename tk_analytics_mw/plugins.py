@@ -57,17 +57,17 @@ def from_entry_point(group: str, name: str, known: Iterable[str], /, *arguments:
         packages = ", ".join(map(_package, found))
         raise ConfigurationError(f"{setting}: several packages have an entry point {name!r} in {group!r}: {packages}")
     [entry_point] = found
+    where = f"{setting}: the entry point {name} = {entry_point.value} of {_package(entry_point)}"
     try:
         offered = entry_point.load()
+    except Exception as error:
+        raise ConfigurationError(f"{where} cannot be loaded: {error}") from error
+    try:
         return offered(*arguments, **options) if arguments or isinstance(offered, type) else offered
     except ConfigurationError:
         raise
-    except Exception as error:
-        # The type of the error alone: its text may repeat a URL, with a password in it.
-        raise ConfigurationError(
-            f"{setting}: the entry point {name} = {entry_point.value} of {_package(entry_point)} fails "
-            f"with {type(error).__name__}"
-        ) from error
+    except Exception as error:  # its type alone: its text may repeat the URL, with a password in it
+        raise ConfigurationError(f"{where} fails with {type(error).__name__}") from error
 
 
 def _package(entry_point: EntryPoint) -> str:

@@ -157,15 +157,16 @@ class FiguresSuite(Opened):
     def test_old_events_that_are_purged_are_counted_no_more(self, storage: Any) -> None:
         if not isinstance(storage, ErasingStorage):
             pytest.skip("it cannot erase")
+        figures: Figures = storage.figures  # type: ignore[attr-defined]
         days = [an_event(day, created_at=START + timedelta(days=day)) for day in range(DAYS)]
         storage.write(days)
         edges = [START + timedelta(days=day) for day in range(DAYS + 1)]
-        assert storage.figures.views(Filter("acme"), edges) == [1] * DAYS
-        storage.figures.breakdown(Filter("acme"), Dimension("asset_id"), top=1)
+        assert figures.views(Filter("acme"), edges) == [1] * DAYS
+        figures.breakdown(Filter("acme"), Dimension("asset_id"), top=1)
         storage.erasure.purge(START + timedelta(days=2))
-        assert storage.figures.views(Filter("acme"), edges) == [0, 0, 1, 1, 1]
-        assert storage.figures.breakdown(Filter("acme"), Dimension("asset_id"), top=1).total.events == DAYS - 2
-        assert storage.figures.span("acme") == (days[2].created_at, days[-1].created_at)
+        assert figures.views(Filter("acme"), edges) == [0, 0, 1, 1, 1]
+        assert figures.breakdown(Filter("acme"), Dimension("asset_id"), top=1).total.events == DAYS - 2
+        assert figures.span("acme") == (days[2].created_at, days[-1].created_at)
 
 
 class _Both:

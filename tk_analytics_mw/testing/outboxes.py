@@ -186,7 +186,8 @@ class OutboxSuite(Opened):
         events = [an_event(new_event_id()[0]) for _ in range(6)]
         storage.write(events, [MAIL, Subscription("orphan")])
         batch = claim(storage)
-        for delivery, state in zip(batch, ["delivered", "delivered", "discarded", "dead", "retrying"], strict=False):
+        states: list[Settled] = ["delivered", "delivered", "discarded", "dead", "retrying"]
+        for delivery, state in zip(batch, states, strict=False):
             settle(storage, [delivery], state, due_at=NOW + 5 if state == "retrying" else None)
         assert storage.outbox.counts() == {
             "all": Counts(),
@@ -264,7 +265,7 @@ class OutboxSuite(Opened):
 
     def test_of_a_batch_that_is_refused_nothing_is_delivered(self, storage: Any) -> None:
         bad = an_event(2).model_copy(update={"event_metadata": {"a": object()}})
-        with pytest.raises(Exception):  # noqa: B017, PT011 - its own affair; such an event never comes from the API
+        with pytest.raises(Exception):  # its own affair; such an event never comes from the API
             storage.write([an_event(1), bad], [MAIL])
         assert storage.outbox.find(DeliveryQuery(), limit=10) == []
         assert self.stored(storage) == []

@@ -44,7 +44,7 @@ HOSTILE: Final = (
     "%s %(x)s {0} ${x} :x ? $1 @x",
     "a\nb\r\nc\td\x7f\x85\u2028\u2029",
     "\u202etxet\u202c \ufeff\ufffd\uffff",
-    "e\u0301 é ß ẞ İ ı",  # equal to some, unlike as text
+    "e\u0301 é ß ẞ İ \u0131",  # equal to some, unlike as text
     "\U0001f469\u200d\U0001f4bb\U0010fffd",
     " leading and trailing ",
     "None",
@@ -65,13 +65,8 @@ _json = st.recursive(
     lambda inside: st.lists(inside, max_size=4) | st.dictionaries(_text, inside, max_size=4),
     max_leaves=12,
 )
-_batches = st.lists(
-    st.lists(
-        st.tuples(st.integers(1, 6), st.none() | st.sampled_from(["k", "l", "K"]), st.sampled_from(["s-1", "s-2"])),
-        max_size=6,
-    ),
-    max_size=6,
-)
+_keys = st.lists(st.none() | st.sampled_from(["k", "l", "K"]), min_size=6, max_size=6)
+_batches = st.lists(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["s-1", "s-2"])), max_size=6), max_size=6)
 
 
 def some(count: int, start: int = 0) -> list[Event]:
@@ -159,16 +154,16 @@ class StorageSuite(Opened):
         assert an_event(2) in self.stored(storage)
 
     @examples
-    @given(_batches)
+    @given(_keys, _batches)
     def test_however_often_and_in_whatever_batches_an_event_comes_it_is_stored_once(
-        self, storage: Any, batches: list[list[tuple[int, str | None, str]]]
+        self, storage: Any, keys: list[str | None], batches: list[list[tuple[int, str]]]
     ) -> None:
         org_id, model = new_organisation(), MemoryStorage()
         first = int(org_id.partition("-")[2]) * 10
         for batch in batches:
             events = [
-                an_event(first + number, org_id=org_id, idempotency_key=key, session_id=session)
-                for number, key, session in batch
+                an_event(first + number, org_id=org_id, idempotency_key=keys[number], session_id=session)
+                for number, session in batch
             ]
             answer = storage.write(events)
             for event, got, expected in zip(events, answer or events, model.write(events), strict=True):
