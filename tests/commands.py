@@ -16,12 +16,30 @@ from tests.hosts.base import Host
 from tk_analytics_mw.cli.main import main
 from tk_analytics_mw.cli.target import Target
 
+SHOP = """
+from tk_analytics_mw import Analytics, PrivateToken, PublicToken
+
+analytics = Analytics(
+    storage="sqlite:///analytics.db",
+    tokens=[
+        PublicToken("pub-1", org_id="acme", domains=["shop.example.com"]),
+        PrivateToken("prv-1", org_id="acme"),
+        "stored",
+    ],
+)
+
+
+@analytics.on("product ordered", durable=True, name="mail")
+def mail(event, delivery): ...
+"""
+"""A module ``shop``, for :func:`run`."""
+
 ROOT = Path(__file__).parents[1]
 
 
 def invoke(host: Host, *words: str) -> Result:
     """Run a command on the application of ``host``, as a framework's own command line does."""
-    result = CliRunner().invoke(main, words, obj=Target(host.analytics.find_parts))
+    result = CliRunner().invoke(main, words, obj=Target(host.analytics.find_parts, lambda: None))
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
@@ -40,11 +58,6 @@ def run(
     """Run ``tk-analytics words`` in a process of its own, in a folder with a module ``shop`` that has ``analytics``."""
     script = "from tk_analytics_mw.cli.main import main; main()"
     return _run("-W", "error", "-c", script, *words, folder=folder, environment=environment, expect=expect, stdin=stdin)
-
-
-def run_flask(*words: str, folder: Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run ``flask tk-analytics words`` in a folder with a module ``app``."""
-    return _run("-m", "flask", "--app", "app", "tk-analytics", *words, folder=folder, expect=expect)
 
 
 def _run(

@@ -12,10 +12,11 @@ from typing_extensions import Unpack
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
-from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, When
+from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.intake import record
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
+from tk_analytics_mw.storage.figures import CountingStorage, Figures
 from tk_analytics_mw.storage.outbox import DurableStorage, Outbox
 from tk_analytics_mw.waiting import Around, run_blocking
 
@@ -60,6 +61,7 @@ class Analytics:
         *,
         around: Around = nullcontext,
         run_async: Callable[..., Any] | None = None,
+        receivers: Receivers = tuple,
     ) -> Parts:
         """Build what one application's faces work with. For authors of a further framework's face.
 
@@ -67,12 +69,17 @@ class Analytics:
             framework: the value of ``TK_ANALYTICS`` in the framework's own configuration.
             around: what the framework wants around host code, such as an application context.
             run_async: how the framework runs async host code from a thread.
+            receivers: gives what is connected to the framework's own signal, to be called with each stored event.
 
         Raises:
             ConfigurationError: a setting is unknown or invalid.
         """
         return build_parts(
-            collect(self._options, framework, os.environ), self.hooks, around=around, run_async=run_async
+            collect(self._options, framework, os.environ),
+            self.hooks,
+            around=around,
+            run_async=run_async,
+            receivers=receivers,
         )
 
     # Hooks
@@ -156,7 +163,8 @@ class Analytics:
 
     @property
     def dropped(self) -> Mapping[str, int]:
-        """How many events were dropped in this process, by reason."""
+        """How many events were dropped in this process, by reason: that of :class:`~tk_analytics_mw.Drop`,
+        ``"Sec-GPC"`` or ``"bot"``."""
         return dict(self.hooks.dropped)
 
     # Durable hooks
@@ -172,6 +180,18 @@ class Analytics:
         if not isinstance(storage, DurableStorage):
             raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
         return storage.outbox
+
+    @property
+    def figures(self) -> Figures:
+        """Counts over many events, for host code; ``figures.rebuild()`` sums up all days beforehand.
+
+        Raises:
+            ConfigurationError: the storage gives none.
+        """
+        storage = self.find_parts().storage
+        if not isinstance(storage, CountingStorage):
+            raise ConfigurationError(f"{type(storage).__name__} gives no figures")
+        return storage.figures
 
     def deliver(self, stop: threading.Event | None = None, *, once: bool = False) -> None:
         """Call the durable hooks for what is due, in this thread and others, until ``stop`` is set.
@@ -194,6 +214,8 @@ class Analytics:
 
     def record(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:
         """Record an event from host code. It is durable when this returns, and its hooks have run.
+
+        One that a ``before_store`` function drops comes back all the same, stored nowhere.
 
         Args:
             event_type: in any spelling.

@@ -58,11 +58,10 @@ def _failed(hook: DurableHook, delivery: Delivery, error: BaseException, clock: 
     asked = isinstance(error, Retry)
     said = (str(error) if asked else f"{type(error).__name__}: {error}")[:MAX_ERROR]
     after = error.after if isinstance(error, Retry) else None
+    if delivery.attempt >= hook.max_attempts:
+        return Attempt(_dead(delivery, said, error), _hold(error, after or 0.0))
     if after is None:
         after = hook.backoff(delivery.attempt) * random.uniform(0.75, 1.25)  # noqa: S311
-    hold = min(max(after, 0.0), MAX_HOLD) if isinstance(error, Retry) and error.hold else 0.0
-    if delivery.attempt >= hook.max_attempts:
-        return Attempt(_dead(delivery, said, error), hold)
     logger.log(
         logging.INFO if asked else logging.WARNING,
         "delivery %s failed, attempt %d of %d; again in %.0f s: %s",
@@ -73,7 +72,11 @@ def _failed(hook: DurableHook, delivery: Delivery, error: BaseException, clock: 
         said,
         exc_info=None if asked else error,
     )
-    return Attempt(Outcome(delivery, "retrying", said, due_at=clock() + max(after, 0.0)), hold)
+    return Attempt(Outcome(delivery, "retrying", said, due_at=clock() + max(after, 0.0)), _hold(error, after))
+
+
+def _hold(error: BaseException, after: float) -> float:
+    return min(max(after, 0.0), MAX_HOLD) if isinstance(error, Retry) and error.hold else 0.0
 
 
 def _dead(delivery: Delivery, why: str, error: BaseException | None = None) -> Outcome:

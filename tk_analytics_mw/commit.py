@@ -206,7 +206,7 @@ class _ThreadQueue:
 
     def hand_over(self, leader: _Ticket) -> None:
         """Wake the followers of ``leader`` and let the first of those who came since write the next batch."""
-        batch = leader.batch or []
+        batch, leader.batch = leader.batch or [], None  # it is in there itself: not to be left to the garbage collector
         with self.mutex:
             following, self.waiting, self.length = self.waiting, [], 0
             if following:

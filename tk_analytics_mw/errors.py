@@ -73,10 +73,11 @@ class Reject(AnalyticsError):
 class Drop(AnalyticsError):
     """Raise this in a ``before_store`` function to take no note of an event: the client gets 200, as if it were stored.
 
-    For consent, sampling and bots: what asks for no answer other than yes.
+    For consent, sampling and bots: what asks for no answer other than yes. No hook is called, and nothing is kept:
+    the same event sent again is another one, ``Idempotency-Key`` or not.
 
     Args:
-        reason: it is counted under, see :attr:`Analytics.dropped <tk_analytics_mw.Analytics.dropped>`.
+        reason: it is counted under, see :attr:`Analytics.dropped <tk_analytics_mw.Analytics.dropped>`; one of a few.
     """
 
     def __init__(self, reason: str = "dropped by the host application") -> None:

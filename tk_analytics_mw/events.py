@@ -170,7 +170,7 @@ class Event(NewEvent):
 
     @property
     def is_bot(self) -> bool:
-        """Whether the User-Agent is one of a bot. Bots are stored and marked, never silently dropped."""
+        """Whether the User-Agent is one of a bot. Bots are stored and marked, unless ``drop_bots`` is on."""
         return self.device_type == "bot"
 
     def replace(self, **changes: Any) -> Event:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import functools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from blinker import Namespace
 from flask import Flask, current_app
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from tk_analytics_mw.errors import ConfigurationError
+from tk_analytics_mw.events import Event
+from tk_analytics_mw.host_functions import name_of
 from tk_analytics_mw.parts import Parts, limit_bodies
+from tk_analytics_mw.waiting import is_async
 from tk_analytics_mw.wsgi import AnalyticsMiddleware
 
 if TYPE_CHECKING:
@@ -16,6 +22,13 @@ if TYPE_CHECKING:
 
 KEY: Final = "tk_analytics"
 """Where ``app.extensions`` has the parts of an application."""
+
+event_stored: Final = Namespace().signal("event-stored")
+"""Sent by an application for each event that it has stored, once it has answered: ``receiver(app, event)``.
+
+Receivers are called as *after* hooks are, plain and async ones, in the application's context. blinker holds them
+weakly unless told otherwise, and calls them in no particular order.
+"""
 
 
 def init_app(analytics: Analytics, app: Flask) -> None:
@@ -25,11 +38,19 @@ def init_app(analytics: Analytics, app: Flask) -> None:
     ``before_request`` functions, CSRF protection and error handlers do not see our requests.
 
     Raises:
-        ConfigurationError: a setting in ``app.config["TK_ANALYTICS"]`` is unknown or invalid.
+        ConfigurationError: a setting in ``app.config["TK_ANALYTICS"]`` is unknown or invalid, or the application is
+            of another framework.
     """
+    if not isinstance(app, Flask):
+        raise ConfigurationError(
+            f"init_app() is for Flask; for a {type(app).__name__} write analytics.install(app) if it is Starlette's or "
+            "FastAPI's, else app = analytics.asgi(app) or analytics.wsgi(app)"
+        )
     if KEY in app.extensions:
         return
-    parts = analytics.make_parts(app.config.get("TK_ANALYTICS"), around=app.app_context)
+    parts = analytics.make_parts(
+        app.config.get("TK_ANALYTICS"), around=app.app_context, receivers=functools.partial(_receivers, app)
+    )
     parts = limit_bodies(parts, app.config.get("MAX_CONTENT_LENGTH"))
     app.extensions[KEY] = parts
     if not isinstance(analytics.find_parts, _Applications):
@@ -40,6 +61,25 @@ def init_app(analytics: Analytics, app: Flask) -> None:
         app.wsgi_app.app = AnalyticsMiddleware(app.wsgi_app.app, parts)
     else:
         app.wsgi_app = AnalyticsMiddleware(app.wsgi_app, parts)  # type: ignore[method-assign]
+
+
+def _receivers(app: Flask) -> Sequence[Callable[[Event], Any]]:
+    if not event_stored.receivers or event_stored.is_muted:
+        return ()
+    return [_called_for(app, receiver) for receiver in event_stored.receivers_for(app)]
+
+
+def _called_for(app: Flask, receiver: Callable[..., Any]) -> Callable[[Event], Any]:
+    # Each on its own: Signal.send() stops at the first one that raises, and takes plain ones only, or async ones only.
+    def call(event: Event) -> Any:
+        return receiver(app, event=event)
+
+    async def call_async(event: Event) -> Any:
+        return await receiver(app, event=event)
+
+    chosen = call_async if is_async(receiver) else call
+    chosen.__qualname__ = name_of(receiver)  # for the log
+    return chosen
 
 
 class _Applications:

@@ -6,7 +6,6 @@ changes neither the answer nor the others. The durable ones are called by ``deli
 
 from __future__ import annotations
 
-import inspect
 import logging
 import re
 from collections import Counter
@@ -18,6 +17,7 @@ from typing_extensions import TypedDict, Unpack
 
 from tk_analytics_mw.errors import ConfigurationError, Drop
 from tk_analytics_mw.events import Event, EventType, EventTypes, canonical_spelling
+from tk_analytics_mw.host_functions import check_function, name_of, takes, wants_request
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.storage.outbox import DurableStorage, Subscription
 from tk_analytics_mw.waiting import Waits
@@ -29,8 +29,14 @@ When = Literal["after", "inline"]
 Calls = Sequence[tuple[Callable[..., Any], Event]]
 """Functions that are due, each with its event."""
 
+Receivers = Callable[[], Sequence[Callable[[Event], Any]]]
+"""What is connected to a framework's own signal now: called for each stored event, behind the *after* hooks."""
+
 MAX_ATTEMPTS: Final = 10
 """Of a delivery, by default: with :func:`exponential` over 31 hours, longer than a night."""
+
+MAX_REASONS: Final = 100
+"""Reasons that dropped events are counted by; the rest goes under ``other``, for a reason may hold anything."""
 
 # No full stop: a webhook's signature is of its id, which holds the name, and two more parts between full stops.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
@@ -48,6 +54,12 @@ class _Wanted:
 
     @classmethod
     def of(cls, types: Iterable[str | EventType]) -> _Wanted:
+        types = tuple(types)
+        for type_ in types:
+            if not isinstance(type_, str):  # the function itself, say, which would never be called
+                raise ConfigurationError(
+                    f"a {type(type_).__name__} is no event type: write @analytics.on(...), in the parentheses the types"
+                )
         spellings = tuple(map(str, types))
         return cls(spellings, frozenset(map(canonical_spelling, spellings)) | {*spellings})
 
@@ -95,7 +107,7 @@ class Hooks:
         self.subscriptions: tuple[Subscription, ...] = ()
         """Those of the durable hooks."""
         self.dropped: Counter[str] = Counter()
-        """Events that ``before_store`` functions dropped in this process, by reason."""
+        """Events that were dropped in this process, by reason."""
         self._hooks: list[_Hook] = []
         self._before_store: list[tuple[Callable[..., Any], bool]] = []  # and whether it wants the request
         self._wanted: list[_Wanted] = []
@@ -121,7 +133,7 @@ class Hooks:
         wanted = _Wanted.of(types)
 
         def register(function: Function) -> Function:
-            _check_function(function)
+            check_function(function)
             self._want(wanted)
             self._hooks.append(_Hook(function, wanted, when))
             return function
@@ -154,9 +166,9 @@ class Hooks:
         wanted = _Wanted.of(types)
 
         def register(function: Function) -> Function:
-            _check_function(function)
-            if not _takes(function, 2):
-                raise ConfigurationError(f"{_name(function)}: a durable hook takes two arguments: (event, delivery)")
+            check_function(function)
+            if not takes(function, 2):
+                raise ConfigurationError(f"{name_of(function)}: a durable hook takes two arguments: (event, delivery)")
             if name in self.durable:
                 raise ConfigurationError(f"there is a durable hook {name!r} already: a name stands for one function")
             self._want(wanted)
@@ -199,29 +211,45 @@ class Hooks:
                 self._known[-1].require(spelling)
 
     def before_store(self, function: Function) -> Function:
-        """Register a function that sees each event before it is stored. Used as a decorator."""
-        _check_function(function)
-        self._before_store.append((function, _takes(function, 2)))
+        """Register a function that sees each event before it is stored. Used as a decorator.
+
+        Raises:
+            ConfigurationError: it takes neither ``(event)`` nor ``(event, request)``.
+        """
+        check_function(function)
+        self._before_store.append((function, wants_request(function)))
         return function
 
-    async def prepare(self, event: Event, request: Request | None, waits: Waits) -> Event:
+    async def prepare(self, event: Event, request: Request | None, waits: Waits) -> tuple[Event, str | None]:
         """Run the ``before_store`` functions; each gets what the one before it made of the event.
+
+        Returns:
+            What they made of it, and why it is not to be stored, if one raised :class:`Drop`.
 
         Raises:
             Reject: one refuses the event.
-            Drop: one wants no note taken of it.
         """
-        for function, wants_request in self._before_store:
+        for function, with_request in self._before_store:
             try:
-                changed = await waits.call(function, event, *((request,) if wants_request else ()))
+                changed = await waits.call(function, event, *((request,) if with_request else ()))
             except Drop as drop:
-                self.dropped[drop.reason] += 1
-                raise
+                return event, self.count_dropped(drop.reason)
             if isinstance(changed, Event):
                 event = changed
             elif changed is not None:
-                raise TypeError(f"{_name(function)} returned a {type(changed).__name__}: return an Event, or None")
-        return event
+                raise TypeError(f"{name_of(function)} returned a {type(changed).__name__}: return an Event, or None")
+        return event, None
+
+    def count_dropped(self, reason: str, number: int = 1) -> str:
+        """Count events that are answered as if they were stored, and are not. Give the reason they are counted by."""
+        if not number:
+            return reason
+        if reason not in self.dropped:
+            if len(self.dropped) >= MAX_REASONS:
+                reason = "other"
+            self.dropped.setdefault(reason, 0)
+        self.dropped[reason] += number  # of a key that is there: no other thread comes in between
+        return reason
 
     def wanted(self, when: When, events: Sequence[Event]) -> Calls:
         """The calls to make for these stored events."""
@@ -238,12 +266,7 @@ class Hooks:
             try:
                 await waits.call(function, event)
             except Exception:
-                logger.exception("hook %s failed for event %s (%s)", _name(function), event.id, event.event_type)
-
-
-def _check_function(function: Any) -> None:
-    if not callable(function):
-        raise ConfigurationError("on() decorates a function: write @analytics.on(...), with the parentheses")
+                logger.exception("hook %s failed for event %s (%s)", name_of(function), event.id, event.event_type)
 
 
 def _check_storage(storage: Any, name: str) -> None:
@@ -252,16 +275,3 @@ def _check_storage(storage: Any, name: str) -> None:
             f"the durable hook {name!r} needs a storage with an outbox, such as sqlite:///analytics.db: "
             f"{type(storage).__name__} has none"
         )
-
-
-def _takes(function: Callable[..., Any], number: int) -> bool:
-    """Whether ``function`` can be called with so many positional arguments."""
-    try:
-        inspect.signature(function).bind(*range(number))
-    except (TypeError, ValueError):
-        return False
-    return True
-
-
-def _name(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", None) or repr(function)

@@ -12,7 +12,7 @@ from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
-from tk_analytics_mw.json_values import Parsed, too_deep
+from tk_analytics_mw.json_values import Parsed
 from tk_analytics_mw.messages import Request, clean_url
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.waiting import Waits
@@ -21,6 +21,7 @@ from tk_analytics_mw.waiting import Waits
 class Sender(NamedTuple):
     """What one request says of all its events."""
 
+    request: Request
     principal: Principal
     org_id: str | None
     """The organisation in the query."""
@@ -28,6 +29,10 @@ class Sender(NamedTuple):
     device: Device
     facts: dict[str, Any]
     """Fields of the event that the client cannot set, in the wire's spelling."""
+    anonymous: bool
+    """Whether its events are kept without ``userId``."""
+    dropped: str | None
+    """Why its events are not kept, if they are not."""
 
 
 def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
@@ -39,7 +44,15 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
     user_agent = request.header(b"user-agent") or ""
     key = request.header(b"idempotency-key")
     device = device_of(user_agent)
+    settings = parts.settings
+    gpc = settings.respect_gpc if request.header(b"sec-gpc") == "1" else "ignore"
+    dropped = None
+    if gpc == "drop":
+        dropped = "Sec-GPC"
+    elif settings.drop_bots and device.type == "bot" and principal.kind == "public":
+        dropped = "bot"  # not what the shop's own server reports, by whatever HTTP client
     return Sender(
+        request=request,
         principal=principal,
         org_id=organisation_in_query(request, principal, parts),
         idempotency_key=None if key is None else check_idempotency_key(key),
@@ -49,11 +62,13 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
             "deviceFamily": device.family,
             "system": device.system,
             "browser": device.browser,
-            "userAgent": user_agent if user_agent and parts.settings.store_user_agent else None,
+            "userAgent": user_agent if user_agent and settings.store_user_agent else None,
             "requestUrl": request.url_without_query,
             "requestOrigin": request.header(b"origin"),
             "referer": clean_url(request.header(b"referer") or ""),
         },
+        anonymous=gpc == "anonymise",
+        dropped=dropped,
     )
 
 
@@ -74,7 +89,7 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     given = body.value
     if type(given) is not dict:
         raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
-    if not body.plain or not (body.shallow or not too_deep(given)):
+    if not body.plain:
         check_values(given, loc)
     values = {**given, **sender.facts}  # what the client may not set comes last
     values["id"], values["createdAt"] = new_event_id()
@@ -102,6 +117,8 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     check_organisation(event.org_id, sender.principal, parts)
     if canonical in parts.private_only and sender.principal.kind == "public":
         raise Refused("Events of this type are created with a private token only.", status=403)
+    if sender.anonymous and event.user_id is not None:
+        return event.model_copy(update={"user_id": None})
     return event
 
 
@@ -124,9 +141,15 @@ def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[st
 
 
 async def keep(
-    events: Sequence[Event], parts: Parts, waits: Waits, request: Request | None = None
+    events: Sequence[Event], parts: Parts, waits: Waits, sender: Sender | None = None
 ) -> tuple[Sequence[Event | Exception], Calls]:
     """Have events seen by ``before_store``, stored, and seen by the *inline* hooks. A dropped one passes for stored.
+
+    Args:
+        events: valid ones.
+        parts: of the host application.
+        waits: how to wait.
+        sender: of the request that brought them; ``None`` for host code.
 
     Returns:
         The outcome of each, in order, and the calls of *after* hooks that are due once the answer is out.
@@ -134,20 +157,30 @@ async def keep(
     Raises:
         StorageUnavailable: the queue is full.
     """
-    if not parts.hooks:
+    if sender is not None and sender.dropped is not None:
+        drop = Drop(parts.hooks.count_dropped(sender.dropped, len(events)))
+        for _ in events:
+            parts.refusals.note(drop, sender.request)
+        return events, ()
+    receivers = parts.receivers()
+    if not parts.hooks and not receivers:
         return await waits.commit(parts.commits, events), ()
     outcomes: list[Event | Exception] = list(events)
     prepared: dict[int, Event] = dict(enumerate(events))
     if parts.hooks.prepares:
+        request = None if sender is None else sender.request
         for number, event in enumerate(events):
             try:
-                prepared[number] = await parts.hooks.prepare(event, request, waits)
-            except Drop as drop:
-                parts.refusals.note(drop, request, org_id=event.org_id)
-                del prepared[number]
+                prepared[number], dropped = await parts.hooks.prepare(event, request, waits)
+                outcomes[number] = prepared[number]
+                wanted = dropped is None
+                if dropped is not None:
+                    parts.refusals.note(Drop(dropped), request, org_id=event.org_id)
             except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
-                del prepared[number]
+                wanted = False
                 outcomes[number] = error
+            if not wanted:
+                del prepared[number]
     if prepared:
         stored = await waits.commit(parts.commits, list(prepared.values()))
         for number, outcome in zip(prepared, stored, strict=True):
@@ -159,7 +192,8 @@ async def keep(
         if isinstance(outcome := outcomes[number], Event) and outcome.id == event.id
     ]
     await parts.hooks.run(parts.hooks.wanted("inline", new), waits)
-    return outcomes, parts.hooks.wanted("after", new)
+    after = parts.hooks.wanted("after", new)
+    return outcomes, [*after, *((receiver, event) for event in new for receiver in receivers)]
 
 
 async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits: Waits) -> Event:

@@ -1,7 +1,7 @@
 """Strict JSON: what storages, other JSON readers and 64-bit machines can all hold, and nothing else.
 
-The parser notes what it meets, so that the common body is proven harmless while it is read; only
-one that holds something odd is walked value by value.
+A fast parser reads the common body, and one look at it proves that nothing odd is in it. A body that
+may hold something odd is read by a strict parser and walked value by value.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 import json
 import math
 import re
-import threading
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from tk_analytics_mw.errors import InvalidEvent
 
@@ -24,6 +23,68 @@ INT64_MIN: Final = -(2**63)
 INT64_MAX: Final = 2**63 - 1
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class Parsed(NamedTuple):
+    """A parsed body, and what its text proves."""
+
+    value: Any
+    plain: bool
+    """:func:`problem` would find nothing in it."""
+
+
+def load(body: bytes) -> Parsed:
+    """Parse a request body.
+
+    Raises:
+        InvalidEvent: it is not JSON, or an object holds a key twice.
+    """
+    if body.find(b"\\u") < 0:  # NUL and lone surrogates get past the parsers only as escapes
+        try:
+            value = from_json(body, allow_inf_nan=False, cache_strings="keys")
+            keys = _proven_keys(value)
+            if keys == body.count(b":") or keys == sum(map(body.count, _BEHIND_A_KEY)):
+                return Parsed(value, plain=True)
+        except ValueError:
+            pass  # the strict parser says what is wrong with it
+    try:
+        return Parsed(_decode(body.decode()), plain=False)
+    except _DuplicateKey:
+        raise InvalidEvent.at("body", msg="an object holds the same key twice", type="json_duplicate_key") from None
+    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise InvalidEvent.at("body", msg="the body is not valid JSON in UTF-8", type="json_invalid") from None
+
+
+# How the colon behind a key may stand; others are in texts, such as URLs. A body has at least as many of these as
+# its objects have keys: where they are as many as the keys that the parser kept, it has dropped none.
+_BEHIND_A_KEY: Final = (b'":', b" :", b"\t:", b"\n:", b"\r:")
+
+
+def _proven_keys(value: Any, level: int = 1) -> int:
+    """Count the keys of all objects in a container.
+
+    Raises:
+        ValueError: :func:`problem` has to look at it.
+    """
+    if level > MAX_DEPTH:
+        raise ValueError
+    keys = 0
+    if type(value) is dict:
+        keys, value = len(value), value.values()
+    elif type(value) is not list:
+        raise ValueError
+    for item in value:
+        kind = type(item)
+        if kind is str:
+            continue
+        if kind is dict or kind is list:
+            keys += _proven_keys(item, level + 1)
+        elif kind is float:
+            if item - item != 0.0:  # 1e400 is read as infinity
+                raise ValueError
+        elif kind is int and not INT64_MIN <= item <= INT64_MAX:
+            raise ValueError
+    return keys
 
 
 class _DuplicateKey(ValueError):
@@ -39,74 +100,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
-class _Seen(threading.local):
-    odd = False
-
-
-_seen = _Seen()
-
-
-def _int(text: str) -> int:
-    value = int(text)
-    if not INT64_MIN <= value <= INT64_MAX:
-        _seen.odd = True
-    return value
-
-
-def _float(text: str) -> float:
-    value = float(text)
-    if value - value != 0.0:  # 1e400 is read as infinity
-        _seen.odd = True
-    return value
-
-
 def _no_constant(_: str) -> Any:
     raise ValueError  # NaN, Infinity, -Infinity: Python reads them, JSON has no such thing
 
 
-_decode = json.JSONDecoder(
-    object_pairs_hook=_unique, parse_int=_int, parse_float=_float, parse_constant=_no_constant
-).decode
-
-
-class Parsed(NamedTuple):
-    """A parsed body, and what its text proves."""
-
-    value: Any
-    plain: bool
-    """No value in it is of the kinds that :func:`problem` looks for, nesting apart."""
-    shallow: bool
-    """It cannot nest beyond :data:`MAX_DEPTH`."""
-
-
-def load(body: bytes) -> Parsed:
-    """Parse a request body.
-
-    Raises:
-        InvalidEvent: it is not JSON, or an object holds a key twice.
-    """
-    _seen.odd = False
-    try:
-        text = body.decode()
-        value = _decode(text)
-    except _DuplicateKey:
-        raise InvalidEvent.at("body", msg="an object holds the same key twice", type="json_duplicate_key") from None
-    except (ValueError, RecursionError):  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise InvalidEvent.at("body", msg="the body is not valid JSON in UTF-8", type="json_invalid") from None
-    return Parsed(
-        value,
-        plain=not (_seen.odd or "\\u" in text),  # NUL and lone surrogates get past the parser only as escapes
-        shallow=text.count("{") + text.count("[") <= MAX_DEPTH,
-    )
-
-
-def too_deep(value: Any, level: int = 1) -> bool:
-    """Whether ``value``, a container that stands at ``level``, nests beyond :data:`MAX_DEPTH`."""
-    for item in value.values() if type(value) is dict else value:
-        kind = type(item)
-        if (kind is dict or kind is list) and (level >= MAX_DEPTH or too_deep(item, level + 1)):
-            return True
-    return False
+_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant).decode
 
 
 def problem(value: Any, level: int = 1) -> str | None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, S
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qsl
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
@@ -52,6 +53,7 @@ class Request(HTTPConnection):
     def __init__(self, scope: MutableMapping[str, Any], body: bytes = b"") -> None:
         super().__init__(scope)
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
+        self._query: dict[str, list[str]] | None = None
         self.body = body
         self.captured: Mapping[str, str] = {}
         """What stands in the path where its route has ``{name}``."""
@@ -77,18 +79,25 @@ class Request(HTTPConnection):
 
     def query(self, name: str) -> list[str]:
         """The values of a query parameter."""
-        text: bytes = self.scope.get("query_string", b"")
-        start = name.encode() + b"="
-        if start not in text and b"%" not in text:
-            return []
-        if b"%" in text or b"+" in text:
-            return self.query_params.getlist(name)
-        return [part[len(start) :].decode("latin-1") for part in text.split(b"&") if part.startswith(start)]
+        if self._query is None:
+            self._query = _query_values(self.scope.get("query_string", b"").decode("latin-1"))
+        return self._query.get(name, [])
 
     @property
     def url_without_query(self) -> str | None:
         """The URL as the client called it, without its query, which holds the token; ``None`` without a ``Host``."""
         return _url(self.scope.get("scheme", "http"), self.header(b"host") or "", self.scope["path"])
+
+
+def _query_values(text: str) -> dict[str, list[str]]:
+    if "%" in text or "+" in text:
+        pairs = parse_qsl(text, keep_blank_values=True)
+    else:  # nearly always, in half of the time
+        pairs = [(name, value) for name, _, value in [part.partition("=") for part in text.split("&")]]
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    return values
 
 
 @lru_cache(maxsize=256)

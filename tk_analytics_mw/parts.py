@@ -15,7 +15,7 @@ from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import EventTypes
-from tk_analytics_mw.hooks import Hooks
+from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.plugins import from_entry_point, load_object
 from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
@@ -47,6 +47,8 @@ class Parts:
     """The host's own."""
     tokens: TokenAuthenticator
     hooks: Hooks
+    receivers: Receivers
+    """Of the framework's own signal, for this application."""
     storage: Storage
     writes: KeptStorage
     """What group commit writes to."""
@@ -61,7 +63,12 @@ class Parts:
 
 
 def build_parts(
-    settings: Settings, hooks: Hooks, *, around: Around = nullcontext, run_async: Callable[..., Any] | None = None
+    settings: Settings,
+    hooks: Hooks,
+    *,
+    around: Around = nullcontext,
+    run_async: Callable[..., Any] | None = None,
+    receivers: Receivers = tuple,
 ) -> Parts:
     """Build the parts.
 
@@ -70,6 +77,7 @@ def build_parts(
         hooks: shared by all applications of one :class:`~tk_analytics_mw.Analytics`.
         around: what the framework wants around host code.
         run_async: how the framework runs async host code from a thread; see :class:`Blocking`.
+        receivers: of the framework's own signal.
 
     Raises:
         ConfigurationError: a setting names something that is not there.
@@ -85,6 +93,7 @@ def build_parts(
         prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
         authenticator=_authenticator(settings.authenticator),
         hooks=hooks,
+        receivers=receivers,
         reachable=Reachable(settings.webhook_allow),
         awaiting=Awaiting(around),
         blocking=blocking,

@@ -150,9 +150,10 @@ class _Line:
     def close(self) -> None:
         self._connection.close()
 
-    def __del__(self) -> None:  # its thread has ended
+    def __del__(self) -> None:
+        # Its thread has ended. Closing the connection could log, and that would make threading believe in a new one.
         with suppress(Exception):
-            self.close()
+            self._backend.close()
 
     def post(self, headers: Mapping[str, str], body: bytes, deadline: float) -> Answer:
         self._backend.deadline = deadline
@@ -202,6 +203,7 @@ class _Backend(httpcore2.NetworkBackend):
         self.addresses = addresses
         self.connected_to: str | None = None
         self.deadline = 0.0
+        self.stream: httpcore2.NetworkStream | None = None
         self._sockets = httpcore2.SyncBackend()
 
     def connect_tcp(
@@ -229,6 +231,10 @@ class _Backend(httpcore2.NetworkBackend):
                 return _Stream(stream, self)
         raise failed
 
+    def close(self) -> None:
+        if self.stream is not None:
+            self.stream.close()
+
     def within(self, timeout: float | None, error: type[Exception]) -> float:
         """What a step may take of the time that is left."""
         left = self.deadline - time.monotonic()
@@ -241,7 +247,7 @@ class _Stream(httpcore2.NetworkStream):
     """A stream whose every step ends by the deadline of the request."""
 
     def __init__(self, stream: httpcore2.NetworkStream, backend: _Backend) -> None:
-        self._stream = stream
+        self._stream = backend.stream = stream
         self._backend = backend
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:

@@ -49,7 +49,7 @@ def problem_from(error: Exception) -> Problem:
         case StorageUnavailable():
             return Problem(
                 503,
-                "Events cannot be stored now; nothing was acknowledged. Send the same request again.",
+                "The storage is not available now; nothing was acknowledged. Send the same request again.",
                 headers={"Retry-After": str(error.retry_after)},
             )
         case ReadTooLong():

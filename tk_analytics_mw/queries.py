@@ -7,28 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
+from tk_analytics_mw.events import Event
+
 Scalar = str | int | float | bool | None
 
-EQUAL_COLUMNS: Final = (
-    "id",
-    "event_type",
-    "session_id",
-    "asset_id",
-    "user_id",
-    "config_id",
-    "device",
-    "device_type",
-    "device_family",
-    "system",
-    "browser",
-    "user_agent",
-    "metric",
-    "request_url",
-    "request_origin",
-    "referer",
+_OTHER_COLUMNS: Final = frozenset(
+    # A filter's organisation and time stand apart; the last two say how a request was made; objects are no scalars.
+    {"org_id", "created_at", "event_metadata", "configuration", "spelling", "idempotency_key"}
 )
-"""The fields of an event that a filter can ask for by value: all scalar ones, but its organisation, which every
-filter has, and its time, which is a range."""
+EQUAL_COLUMNS: Final = tuple(name for name in Event.model_fields if name not in _OTHER_COLUMNS)
+"""The fields of an event that a filter can ask for by value: the scalar ones."""
 
 Order = Literal["newest", "oldest"]
 """By ``created_at``; events of the same millisecond in the order of commits."""

@@ -24,7 +24,6 @@ from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.endpoints.views import count_views
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.messages import Request, Streamed
-from tk_analytics_mw.openapi import describe
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
 from tk_analytics_mw.waiting import Waits
@@ -39,6 +38,12 @@ class Route(NamedTuple):
 
     endpoint: Endpoint
     limit: str | None = None
+
+
+async def _describe(request: Request, parts: Parts, waits: Waits) -> Response:
+    from tk_analytics_mw.openapi import describe  # its schemas take longer to make than everything else to import
+
+    return await describe(request, parts, waits)
 
 
 def _reading(endpoint: Endpoint) -> dict[str, Route]:
@@ -58,7 +63,7 @@ ROUTES: Final[dict[str, dict[str, Route]]] = {
     "events/{id}": _reading(read_event),
     "healthcheck": _reading(healthcheck),
     "refusals": _reading(list_refusals),
-    "openapi.json": _reading(describe),
+    "openapi.json": _reading(_describe),
 }
 """By the path below the prefix. It may end with ``{name}``, one segment, or ``{name:path}``, all that follows; the
 first one that fits counts."""

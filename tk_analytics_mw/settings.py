@@ -135,7 +135,10 @@ class Settings(BaseModel):
     respect_gpc: Literal["ignore", "anonymise", "drop"] = Field(
         "anonymise", description="What `Sec-GPC: 1` does: nothing, removes the `userId`, or drops the event."
     )
-    drop_bots: bool = Field(False, description="Answer bots with 200 and store nothing. Else they are stored, marked.")
+    drop_bots: bool = Field(
+        False,
+        description="Answer bots that hold a public token with 200 and store nothing. Else they are stored, marked.",
+    )
     deliver_in_process: bool = Field(
         False, description="Call durable hooks in a thread of each process that stores events: for small sites."
     )

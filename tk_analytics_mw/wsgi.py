@@ -57,9 +57,7 @@ class AnalyticsMiddleware:
 def scope_from(environ: WSGIEnvironment) -> dict[str, Any]:
     """Say in ASGI's words what a WSGI ``environ`` says of the request."""
     headers = [
-        (name[5:].replace("_", "-").lower().encode("latin-1"), value.encode("latin-1"))
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
+        (_asgi_name(name), value.encode("latin-1")) for name, value in environ.items() if name.startswith("HTTP_")
     ]
     for name, header in (("CONTENT_TYPE", b"content-type"), ("CONTENT_LENGTH", b"content-length")):
         if environ.get(name):
@@ -80,6 +78,11 @@ def scope_from(environ: WSGIEnvironment) -> dict[str, Any]:
         "server": None,
         "wsgi.environ": environ,
     }
+
+
+@lru_cache(maxsize=256)
+def _asgi_name(name: str) -> bytes:
+    return name[5:].replace("_", "-").lower().encode("latin-1")
 
 
 def _text(latin: str) -> str:

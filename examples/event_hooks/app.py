@@ -1,7 +1,7 @@
-"""What a shop does with events: stock is reserved on cart-add, a confirmation goes out on ordered.
+"""What a shop does with events: stock is reserved on cart-add; on ordered a confirmation goes out, and the staff hears.
 
-Run it with ``gunicorn --threads 4 app:app`` in this folder. The shop's own tables are in ``shop.db``, or where
-``SHOP_DATABASE`` says.
+Run it with ``gunicorn --threads 4 app:app`` in this folder, and beside it ``flask --app app tk-analytics deliver``.
+The shop's own tables are in ``shop.db``, or where ``SHOP_DATABASE`` says.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from contextlib import closing
 
 from flask import Flask, current_app
 
-from tk_analytics_mw import Analytics, Event, EventType, PrivateToken, PublicToken, Reject
+from tk_analytics_mw import Analytics, Delivery, Event, EventType, PrivateToken, PublicToken, Reject
 
 analytics = Analytics(
     tokens=[
@@ -45,11 +45,21 @@ def reserve_stock(event: Event) -> None:
 
 
 @analytics.on(EventType.ORDERED)
-async def confirm(event: Event) -> None:
-    """After the answer, and async in a WSGI application: however long the mail server takes, no shopper waits."""
-    await asyncio.sleep(0.01)  # the mail server
+async def tell_the_staff(event: Event) -> None:
+    """After the answer, and async in a WSGI application: however long the chat takes, no shopper waits."""
+    await asyncio.sleep(0.01)  # the chat
     with database() as shop:
-        shop.execute("INSERT INTO confirmations (event_id, text) VALUES (?, ?)", (event.id, f"{event.metric:.2f} EUR"))
+        shop.execute("INSERT INTO chat (text) VALUES (?)", (f"an order of {event.metric:.2f} EUR",))
+
+
+@analytics.on(EventType.ORDERED, durable=True, name="confirmation-mail")
+def confirm(event: Event, delivery: Delivery) -> None:
+    """At least once, whatever crashes: ``tk-analytics deliver`` calls it until it succeeds. Ids tell repetitions."""
+    with database() as shop:
+        shop.execute(
+            "INSERT OR IGNORE INTO confirmations (delivery_id, text) VALUES (?, ?)",
+            (delivery.id, f"{event.metric:.2f} EUR"),
+        )
 
 
 def create_app() -> Flask:
@@ -58,7 +68,8 @@ def create_app() -> Flask:
     analytics.init_app(app)
     with app.app_context(), database() as shop:
         shop.execute("CREATE TABLE IF NOT EXISTS stock (sku TEXT PRIMARY KEY, price REAL, reserved REAL DEFAULT 0)")
-        shop.execute("CREATE TABLE IF NOT EXISTS confirmations (event_id TEXT PRIMARY KEY, text TEXT)")
+        shop.execute("CREATE TABLE IF NOT EXISTS chat (text TEXT)")
+        shop.execute("CREATE TABLE IF NOT EXISTS confirmations (delivery_id TEXT PRIMARY KEY, text TEXT)")
         shop.execute("INSERT OR IGNORE INTO stock (sku, price) VALUES ('lounge-chair', 349.5)")
     return app
 

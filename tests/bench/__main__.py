@@ -1,7 +1,7 @@
 """``make bench``: what events cost, as ratios between things measured in the same run.
 
-Every figure is a median over rounds in which the compared servers take turns, so that a machine that is busy for a
-while is busy for all of them.
+Every figure is a median over rounds in which the compared servers take turns. Only what the same round measured is
+compared, so that a machine that is busy for a while is busy for both.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import inprocess, load
+from tests.bench import inprocess, load, made, reads
 from tests.bench.payload import BATCH, MANY, ONE
 from tests.serving import serving
 
@@ -55,8 +55,8 @@ def core(number: int) -> list[str]:
     return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
 
 
-def throughput(rounds: int, seconds: float) -> dict[str, float]:
-    """Requests a second of each load, the median of its rounds."""
+def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Requests a second of each load, round by round."""
     rates: dict[str, list[float]] = {name: [] for name in LOADS}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
         addresses = {
@@ -86,41 +86,55 @@ def throughput(rounds: int, seconds: float) -> dict[str, float]:
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
     for name, found in rates.items():
         print(f"{name:<16}", " ".join(f"{rate:9.0f}" for rate in found), file=sys.stderr)
-    return {name: statistics.median(found) for name, found in rates.items()}
+    return rates
 
 
-def table(rounds: int, seconds: float, rows: int) -> str:
-    """Measure everything; return Markdown."""
-    rate = throughput(rounds, seconds)
+def reading(rounds: int, file: Path | None, events: int) -> list[tuple[str, float, str]]:
+    """How long answers take: see :mod:`tests.bench.reads`."""
+    with tempfile.TemporaryDirectory() as folder:
+        return reads.measure(file or Path(folder, "made.db"), rounds=rounds, events=events)
+
+
+def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, str]]:
+    """What events cost."""
+    rates = throughput(rounds, seconds)
+
+    def ratio(name: str, other: str) -> float:
+        return statistics.median(one / two for one, two in zip(rates[name], rates[other], strict=True))
+
     cost = inprocess.pass_through(rounds)
     with tempfile.TemporaryDirectory() as folder:
-        small, large = inprocess.growth(Path(folder), rows, rounds)
+        grown = inprocess.growth(Path(folder), rows, rounds)
         delivered, inserted = inprocess.deliveries(Path(folder), rounds)
-    lines = [
-        ("uvicorn, one event a request: ÷ an empty ASGI application", rate["ours_asgi"] / rate["empty_asgi"], "≥ 0.30"),
-        ("the same ÷ a hand-written FastAPI endpoint with sqlite3", rate["ours_asgi"] / rate["by_hand_asgi"], "≥ 8"),
+    return [
+        ("uvicorn, one event a request: ÷ an empty ASGI application", ratio("ours_asgi", "empty_asgi"), "≥ 0.30"),
+        ("the same ÷ a hand-written FastAPI endpoint with sqlite3", ratio("ours_asgi", "by_hand_asgi"), "≥ 8"),
         (
             "gunicorn, 32 threads, one event a request: ÷ an empty WSGI application",
-            rate["ours_wsgi"] / rate["empty_wsgi"],
+            ratio("ours_wsgi", "empty_wsgi"),
             "≥ 0.45",
         ),
-        ("the same ÷ a hand-written Flask endpoint with sqlite3", rate["ours_wsgi"] / rate["by_hand_wsgi"], "≥ 3"),
+        ("the same ÷ a hand-written Flask endpoint with sqlite3", ratio("ours_wsgi", "by_hand_wsgi"), "≥ 3"),
         (
             f"uvicorn, events/s in batches of {BATCH} ÷ one event a request",
-            BATCH * rate["ours_asgi_batch"] / rate["ours_asgi"],
+            BATCH * ratio("ours_asgi_batch", "ours_asgi"),
             "≥ 4",
         ),
         ("a request that is not ours, ASGI: µs more", cost["ASGI"], "≤ 1"),
         ("a request that is not ours, WSGI: µs more", cost["WSGI"], "≤ 1"),
-        (f"insert rate at {rows:,} rows ÷ at 0 rows", large / small, "≥ 0.8"),
+        (f"insert rate at {rows:,} rows ÷ at 0 rows", grown, "≥ 0.8"),
         (
             "uvicorn, one event a request, with a durable hook for each: ÷ without",
-            rate["ours_durable"] / rate["ours_asgi"],
+            ratio("ours_durable", "ours_asgi"),
             "≥ 0.75",
         ),
         ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
         ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),
     ]
+
+
+def table(lines: list[tuple[str, float, str]], rounds: int, seconds: float) -> str:
+    """The figures as Markdown."""
     measured = [f"| {what} | {value:,.2f} | {reach} |" for what, value, reach in lines]
     return "\n".join(["| figure | measured | aim |", "|---|---|---|", *measured, "", about(rounds, seconds)])
 
@@ -132,7 +146,7 @@ def about(rounds: int, seconds: float) -> str:
     return (
         f"Python {platform.python_version()} on {platform.system()}, {os.cpu_count()} cores ({platform.machine()}), "
         f"{packages}, SQLite {sqlite3.sqlite_version} with `synchronous=FULL`; {load.version()}, {CONNECTIONS} "
-        f"connections, {pinned}medians of {rounds} interleaved rounds of {seconds:g} s."
+        f"connections, {pinned}medians over {rounds} interleaved rounds of {seconds:g} s."
     )
 
 
@@ -143,8 +157,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=4.0, help="of each measurement")
     parser.add_argument("--rows", type=int, default=2_000_000, help="in the table that has grown")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md as well")
+    parser.add_argument("--reads", action="store_true", help="only how long answers take")
+    parser.add_argument("--made", type=Path, help="file of the made data: made if it is not there, and kept")
+    parser.add_argument("--events", type=int, default=made.EVENTS, help="of the made data")
     options = parser.parse_args()
-    text = table(options.rounds, options.seconds, options.rows)
+    lines = [] if options.reads else creating(options.rounds, options.seconds, options.rows)
+    lines += reading(options.rounds, options.made, options.events)
+    text = table(lines, options.rounds, options.seconds)
     print(text)
     if options.readme:
         before, _, rest = README.read_text().partition(START)

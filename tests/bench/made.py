@@ -23,7 +23,6 @@ from typing import Any, Final, NamedTuple
 from tk_analytics_mw.events import EventType
 from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sqlite import SqliteStorage
-from tk_analytics_mw.storage.sqlite.totals import count_hours
 
 UNTIL: Final = datetime(2026, 11, 1, tzinfo=timezone.utc)
 """The end of the made years."""
@@ -90,7 +89,7 @@ def organisations(seed: int = 1) -> list[Organisation]:
 
 
 def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: int = 1) -> None:
-    """Make a database, or put more into one. Indexes, triggers and totals are made again afterwards.
+    """Make a database, or put more into one. Indexes and triggers are made again afterwards.
 
     Args:
         path: of the SQLite file.
@@ -118,7 +117,6 @@ def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: in
             connection.executemany(statement, rows)
         for _, _, sql in later:
             connection.execute(sql)
-        count_hours(connection)
         connection.execute("DELETE FROM summed_days")
         connection.execute("COMMIT")
         connection.execute("PRAGMA optimize")

@@ -1,270 +1,120 @@
-"""The commands as people call them: in processes of their own."""
+"""The commands, by each of the three command lines, in processes of their own."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import signal
-import sqlite3
-import stat
-import subprocess
-import sys
-import time
-from contextlib import closing
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from click.testing import CliRunner
 
-from tests.commands import ROOT, run
-from tk_analytics_mw.cli.main import COMMANDS, main
-from tk_analytics_mw.identifiers import time_of
+from tests.cli.conftest import Django, Shop
 
-
-def rows(shop: Path, select: str = "SELECT id FROM events ORDER BY id") -> list[Any]:
-    with closing(sqlite3.connect(shop / "analytics.db")) as connection:
-        return [row[0] if len(row) == 1 else row for row in connection.execute(select)]
+Eventually = Callable[[Callable[[], object]], None]
 
 
-def lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines()]
+def test_deliver_once_calls_what_is_due_and_ends(shop: Shop) -> None:
+    ids = shop.record("s-1", "s-2")
+    assert shop.notes() == []
+    run = shop.tk("deliver", "--once")
+    assert run.returncode == 0
+    assert "delivering to plain, async" in run.stderr
+    expected = sorted(f"{name} {event_id}" for event_id in ids for name in ("plain", "async"))
+    assert shop.notes() == expected
+    assert shop.counts() == {name: {"delivered": 2} for name in ("plain", "async")}
+    assert shop.tk("deliver", "--once").returncode == 0
+    assert shop.notes() == expected, "delivered once"
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
-def test_every_command_says_what_it_does(command: Any) -> None:
-    assert command.help
-    assert CliRunner().invoke(main, [str(command.name), "--help"]).exit_code == 0
+def test_deliver_runs_until_it_is_told_to_stop_and_lets_a_call_end(shop: Shop, eventually: Eventually) -> None:
+    number = signal.SIGINT if isinstance(shop, Django) else signal.SIGTERM
+    with shop.begin("deliver") as process:
+        try:
+            [event_id] = shop.record("slow")
+            eventually(lambda: "begun" in shop.notes())
+            process.send_signal(number)
+            _, told = process.communicate(timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == 0, told
+    assert f"plain {event_id}" in shop.notes()
+    assert shop.counts()["plain"] == {"delivered": 1}
 
 
-def test_import_stores_what_is_an_event_once(shop: Path, events: Path) -> None:
-    for _ in range(2):
-        done = run("import", "events.ndjson", "--org", "acme", "--json", folder=shop)
-        assert json.loads(done.stdout) == {"events": 3, "wrong": 0}
-    assert len(rows(shop)) == 3
-    for id_, created_at in rows(shop, "SELECT id, created_at FROM events"):
-        assert time_of(id_) == datetime.fromisoformat(created_at.replace("Z", "+00:00"))
-    assert rows(shop, "SELECT count(*) FROM deliveries") == [0], "hooks are for what happens now"
+def test_see_and_act(plain_shop: Shop) -> None:
+    shop = plain_shop
+    first, second = shop.record("fail", "s-2")
+    shop.done("deliver", "--once")
+    counts = shop.counts()
+    assert counts["plain"] == {"pending": 1, "failed": 1, "delivered": 1, "oldest_event": first}
+    assert "1 pending (1 failed before), the oldest of 20" in shop.done("deliveries", "counts")
 
-
-def test_import_goes_on_where_it_broke_off_and_when_the_file_grows(shop: Path, events: Path) -> None:
-    text = events.read_text()
-    run("import", "-", "--org", "acme", folder=shop, stdin=text[: text.index("\n") + 1])
-    assert len(rows(shop)) == 1
-    run("import", "-", "--org", "acme", folder=shop, stdin=text)
-    assert len(rows(shop)) == 3
-    again = '{"eventType": "product ordered", "sessionId": "s-2"}\n'
-    run("import", "-", "--org", "acme", folder=shop, stdin=text + again + again)
-    assert len(rows(shop)) == 5, "two equal lines are two events"
-
-
-def test_import_tells_of_lines_that_are_no_events_and_never_what_is_in_them(shop: Path) -> None:
-    wrong = '{"eventType": "s3cr3t"}\n[1]\nnothing\n{"eventType": "product ordered", "orgId": "a", "sessionId": " "}\n'
-    late = '{"eventType": "product ordered", "orgId": "a", "sessionId": "b", "createdAt": "s3cr3t"}\n'
-    good = '{"eventType": "product ordered", "orgId": "a", "sessionId": "b"}\n'
-    done = run("import", "-", "--json", folder=shop, stdin=wrong + late + good, expect=1)
-    assert json.loads(done.stdout) == {"events": 1, "wrong": 5}
-    assert [line.split(":")[0] for line in done.stderr.splitlines() if line.startswith("line")] == [
-        f"line {number}" for number in range(1, 6)
-    ]
-    assert "s3cr3t" not in done.stdout + done.stderr
-
-
-def test_an_export_comes_back_as_it_was(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    first = run("export", folder=shop).stdout
-    assert [event["orgId"] for event in lines(first)] == ["acme", "acme", "rival"]
-    before = rows(shop, "SELECT id, created_at, event_type, org_id, session_id, metric FROM events ORDER BY id")
-    (shop / "analytics.db").unlink()
-    run("import", "-", folder=shop, stdin=first)
-    assert run("export", folder=shop).stdout == first
-    assert rows(shop, "SELECT id, created_at, event_type, org_id, session_id, metric FROM events ORDER BY id") == before
-
-
-def test_export_filters_and_writes_files(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    assert len(lines(run("export", "--type", "production ordered", folder=shop).stdout)) == 2
-    assert len(lines(run("export", "--since", "1h", folder=shop).stdout)) == 1
-    assert lines(run("export", "--user", "joe", folder=shop).stdout) == []
-    run("export", "--format", "csv", "--org", "acme", "-o", "out.csv", folder=shop)
-    table = list(csv.DictReader(io.StringIO((shop / "out.csv").read_text())))
-    assert [row["eventType"] for row in table] == ["product cart-add", "product ordered"]
-    assert "several organisations" in run("export", "--format", "csv", folder=shop, expect=2).stderr
-    assert "no event type" in run("export", "--type", "nope", folder=shop, expect=1).stderr
-
-
-def test_stats_count_what_is_there(shop: Path, events: Path) -> None:
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] == 0
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    found = json.loads(run("stats", "--json", folder=shop).stdout)
-    assert found["byOrganisation"] == {
-        "acme": {"product cart-add": 1, "product ordered": 1},
-        "rival": {"product ordered": 1},
+    listed = [json.loads(line) for line in shop.done("deliveries", "list", "--json").splitlines()]
+    assert {(row["name"], row["event_id"], row["state"]) for row in listed} == {
+        ("plain", first, "retrying"),
+        ("async", first, "delivered"),
+        ("plain", second, "delivered"),
+        ("async", second, "delivered"),
     }
-    assert (found["events"], found["last24Hours"]) == (3, 1)
-    assert found["oldest"].startswith("2026-01-02T03:04:05")
-    assert "3 events" in run("stats", folder=shop).stdout
+    assert [row["event_id"] for row in listed] == [second, second, first, first], "the newest first"
+    assert len(shop.done("deliveries", "list", "--limit", "3").splitlines()) == 3
+    assert shop.done("deliveries", "list", "--older-than", "1d") == ""
+    chosen = shop.done("deliveries", "list", "--name", "plain", "--state", "retrying", "--event", first)
+    assert chosen.split(maxsplit=3) == ["retrying", "1", f"plain:{first}", "the mail server is away\n"]
+
+    shown = json.loads(shop.done("deliveries", "show", f"plain:{first}"))
+    assert (shown["state"], shown["attempts"], shown["error"]) == ("retrying", 1, "the mail server is away")
+    assert shown["first_tried_at"].endswith("+00:00")
+
+    assert shop.done("deliveries", "discard", f"plain:{first}", "--why", "the shopper is gone") == "1 discarded\n"
+    assert json.loads(shop.done("deliveries", "show", f"plain:{first}"))["error"] == "the shopper is gone"
+    assert shop.done("deliveries", "replay", "--name", "async") == "2 to be delivered again\n"
+    assert shop.counts()["async"]["pending"] == 2
+    shop.done("deliver", "--once")
+    assert [note for note in shop.notes() if note == f"async {first}"] == [f"async {first}"] * 2
 
 
-def test_rebuild_counts_again_what_somebody_changed_by_hand(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    with closing(sqlite3.connect(shop / "analytics.db")) as connection, connection:
-        connection.execute("UPDATE hour_totals SET events = 99")
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] != 3
-    run("rebuild", folder=shop)
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] == 3
-
-
-def test_erase_reports_what_went_and_asks_which_organisation(shop: Path) -> None:
-    script = (
-        "from shop import analytics\n"
-        "for org_id in ('acme', 'rival'):\n"
-        "    for number in range(3):\n"
-        "        analytics.record('product ordered', org_id=org_id, session_id=f's-{number}', user_id='jane')\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", script], cwd=shop, env=environment, check=True, capture_output=True)
-    assert "acme, rival" in run("erase", "--user", "jane", folder=shop, expect=2).stderr
-    done = run("erase", "--user", "jane", "--org", "acme", "--json", folder=shop)
-    assert json.loads(done.stdout) == {"events": 3, "deliveries": 3, "logTruncated": True}
-    done = run("erase", "--user", "jane", "--org", "acme", "--json", folder=shop)
-    assert json.loads(done.stdout) == {"events": 0, "deliveries": 0, "logTruncated": True}
-    assert "1 events and 1 deliveries" in run("erase", "--session", "s-1", folder=shop).stdout
-    assert len(rows(shop)) == 2
-    run("erase", folder=shop, expect=2)
-    run("erase", "--user", "a", "--session", "b", folder=shop, expect=2)
-
-
-def test_purge_removes_what_is_older(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    days = (datetime.now(timezone.utc) - datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)) // timedelta(days=1)
-    assert json.loads(run("purge", "--older-than", f"{days + 1}d", "--json", folder=shop).stdout)["events"] == 0
-    assert "2 events" in run("purge", "--older-than", f"{days}d", folder=shop).stdout
-    assert len(rows(shop)) == 1
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] == 1, "the figures know"
-    run("purge", folder=shop, expect=2)
-    run("purge", "--older-than", "30", folder=shop, expect=2)
-
-
-def test_a_backup_is_one_file_for_its_owner(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    report = json.loads(run("backup", "copy.db", "--json", folder=shop).stdout)
-    copy = shop / "copy.db"
-    assert (report["file"], report["bytes"]) == ("copy.db", copy.stat().st_size)
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    with closing(sqlite3.connect(copy)) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert connection.execute("SELECT count(*) FROM events").fetchone() == (3,)
-    before = copy.read_bytes()
-    assert "is there already" in run("backup", "copy.db", folder=shop, expect=1).stderr
-    assert copy.read_bytes() == before
-    run("backup", "nowhere/copy.db", folder=shop, expect=1)
-    assert sorted(path.name for path in shop.glob("copy*")) == ["copy.db"]
-
-
-def test_a_token_is_shown_once_and_alone(shop: Path) -> None:
-    done = run("token", "create", "--private", "--org", "acme", folder=shop)
-    assert done.stdout.startswith("tka_prv_")
-    assert len(done.stdout.split()) == 1
-    listed = run("token", "list", "--json", folder=shop).stdout
-    assert done.stdout.strip() not in listed
-    [token] = lines(listed)
-    assert run("token", "revoke", token["id"], folder=shop).stdout == "1 revoked\n"
-    assert run("token", "list", folder=shop).stdout == ""
-    assert "revoked" in run("token", "list", "--all", folder=shop).stdout
-    run("token", "revoke", "nobody", folder=shop, expect=1)
-    run("token", "rotate", token["id"], folder=shop, expect=1)
+def test_a_durable_function_is_switched_off_and_on(shop: Shop) -> None:
+    assert shop.done("deliveries", "disable", "plain", "--why", "maintenance") == "plain is off\n"
+    [event_id] = shop.record("s-1")
+    shop.done("deliver", "--once")
+    assert shop.notes() == [f"async {event_id}"]
+    assert shop.counts()["plain"] == {"pending": 1, "oldest_event": event_id, "off": "maintenance"}
+    assert "SWITCHED OFF: maintenance" in shop.done("deliveries", "counts")
+    assert shop.done("deliveries", "enable", "plain") == "plain is on\n"
+    shop.done("deliver", "--once")
+    assert shop.notes() == [f"async {event_id}", f"plain {event_id}"]
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("code", "arguments", "told"),
     [
-        ("--org", "acme"),
-        ("--public", "--org", "acme"),
-        ("--private", "--org", "acme", "--domain", "shop.example.com"),
-        ("--private", "--org", " "),
-        ("--private", "--org", "acme", "--expires", "2020-01-01"),
-        ("--private", "--org", "acme", "--expires", "soon"),
-        ("--private",),
+        (1, ["deliveries", "enable", "no-such-name"], "there is no durable hook 'no-such-name'"),
+        (1, ["deliveries", "disable", "no-such-name"], "there is no durable hook 'no-such-name'"),
+        (2, ["deliveries", "replay"], "Which ones?"),
+        (2, ["deliveries", "discard"], "Which ones?"),
+        (2, ["deliveries", "list", "--older-than", "soon"], "90s, 15m, 6h or 30d"),
+        (2, ["deliveries", "list", "--state", "lost"], "lost"),
+        (2, ["deliveries", "list", "--limit", "0"], "--limit"),
+        (2, ["deliver", "--twice"], "--twice"),
+        (2, ["explode"], "explode"),
     ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_token_that_makes_no_sense_is_not_made(shop: Path, options: tuple[str, ...]) -> None:
-    run("token", "create", *options, folder=shop, expect=2)
-    assert run("token", "list", folder=shop).stdout == ""
+def test_what_does_not_work_is_told_on_the_error_stream(
+    plain_shop: Shop, code: int, arguments: list[str], told: str
+) -> None:
+    run = plain_shop.tk(*arguments)
+    assert (run.returncode, run.stdout) == (code, "")
+    assert told in run.stderr
+    assert "Traceback" not in run.stderr
 
 
-def test_a_token_with_a_domain_that_is_none_is_not_made(shop: Path) -> None:
-    run("token", "create", "--public", "--org", "acme", "--domain", "https://a/b", folder=shop, expect=1)
-
-
-def test_openapi_is_the_one_of_the_api(shop: Path) -> None:
-    found = json.loads(run("openapi", folder=shop).stdout)
-    assert found["servers"] == [{"url": "/api/analytics"}]
-    assert "/refusals" in found["paths"]
-
-
-def test_refusals_are_counted_over_processes(shop: Path) -> None:
-    script = (
-        "from shop import analytics; from wsgiref.util import setup_testing_defaults as d; e = {}; d(e);"
-        "e.update(PATH_INFO='/api/analytics/events', REQUEST_METHOD='POST', HTTP_ORIGIN='https://foreign.example',"
-        "QUERY_STRING='bearer_token=pub-1'); list(analytics.wsgi()(e, lambda *a: None)); analytics.close()"
-    )
-    for _ in range(2):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        subprocess.run([sys.executable, "-c", script], cwd=shop, env=environment, check=True, capture_output=True)
-    found = json.loads(run("refusals", "--json", folder=shop).stdout)
-    [counted] = found["counts"]
-    assert (counted["reason"], counted["origin"], counted["count"]) == (
-        "domain not allowed",
-        "https://foreign.example",
-        2,
-    )
-    assert len(found["samples"]) == 2
-    assert "domain not allowed" in run("refusals", folder=shop).stdout
-
-
-def test_tail_shows_new_events_as_they_come(shop: Path, events: Path) -> None:
-    run("import", "events.ndjson", "--org", "acme", folder=shop)
-    assert len(lines(run("tail", "--no-follow", "--json", folder=shop).stdout)) == 3
-    assert [
-        event["eventType"] for event in lines(run("tail", "--no-follow", "--json", "-n", "1", folder=shop).stdout)
-    ] == ["product cart-add"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TK_ANALYTICS_APP": "shop"}
-    command = [sys.executable, "-m", "tk_analytics_mw", "tail", "-n", "0", "--json", "--session", "s-new"]
-    with subprocess.Popen(
-        command, cwd=shop, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as tail:
-        try:
-            assert tail.stdout is not None
-            body = '{"eventType": "product ordered", "orgId": "acme", "sessionId": "%s"}\n'
-            text = "".join(body % name for name in ("s-other", "s-new"))
-            deadline = time.monotonic() + 20
-            number = 0
-            os.set_blocking(tail.stdout.fileno(), False)
-            line = ""
-            while not line:
-                assert time.monotonic() < deadline
-                number += 1  # it may not be there yet: send until it says something
-                run("import", "-", folder=shop, stdin=text * number)
-                line = tail.stdout.readline()
-            assert json.loads(line)["sessionId"] == "s-new"
-        finally:
-            tail.send_signal(signal.SIGINT)
-            tail.wait(10)
-
-
-def test_what_a_client_wrote_does_not_move_the_cursor(shop: Path) -> None:
-    body = json.dumps({"eventType": "product ordered", "orgId": "acme", "sessionId": "s\x1b[2J\n1"})
-    run("import", "-", folder=shop, stdin=body)
-    shown = run("tail", "--no-follow", folder=shop).stdout
-    assert "\x1b[2J" not in shown
-    assert len(shown.splitlines()) == 1
-
-
-def test_no_application_and_a_wrong_one_are_told(shop: Path) -> None:
-    for app in ("nowhere", "shop:nothing", "json:dumps"):
-        assert "--app" in run("stats", "--app", app, folder=shop, expect=2).stderr
-    assert "Which application" in run("stats", folder=shop, environment={"TK_ANALYTICS_APP": ""}, expect=2).stderr
+def test_each_command_line_has_help_and_exit_codes(shop: Shop) -> None:
+    told = shop.done("--help")
+    assert "deliver " in told
+    assert "deliveries " in told
+    for code, arguments in ((1, ("deliveries", "show", "plain:x")), (2, ("deliveries", "replay"))):
+        run = shop.tk(*arguments)
+        assert run.returncode == code, run.stderr
+        assert "Traceback" not in run.stderr

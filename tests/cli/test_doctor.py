@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.commands import invoke, run, run_flask, said
+from tests.cli.conftest import Shop
+from tests.commands import SHOP, invoke, run, said
 from tests.hosts.base import Host
 from tk_analytics_mw import Analytics, Drop, PrivateToken, PublicToken
 from tk_analytics_mw.cli import checks
@@ -138,7 +139,9 @@ def test_rules_of_ad_blockers_are_looked_for_in_the_whole_address() -> None:
     assert not checks._blocked("/shop/a/")
 
 
-def test_an_application_without_the_api_is_found(shop: Path) -> None:
+def test_an_application_without_the_api_is_found(tmp_path: Path) -> None:
+    shop = tmp_path
+    (shop / "shop.py").write_text(SHOP)
     (shop / "apps.py").write_text(
         "from flask import Flask\nfrom fastapi import FastAPI\nfrom shop import analytics\n"
         "flask, empty, fastapi, other = Flask('a'), Flask('b'), FastAPI(), FastAPI()\n"
@@ -154,11 +157,8 @@ def test_an_application_without_the_api_is_found(shop: Path) -> None:
     assert "our own door only" in done.stdout
 
 
-def test_frameworks_command_lines_have_the_same_commands(shop: Path) -> None:
-    (shop / "app.py").write_text(
-        "from flask import Flask\nfrom shop import analytics\napp = Flask('a')\nanalytics.init_app(app)\n"
-    )
-    assert "to the disk and back" in run_flask("doctor", folder=shop).stdout
-    token = run_flask("token", "create", "--private", "--org", "acme", folder=shop).stdout
-    assert token.startswith("tka_prv_")
-    run_flask("erase", folder=shop, expect=2)
+def test_every_command_line_has_it_and_sends_the_event_through_its_own_application(shop: Shop) -> None:
+    done = shop.tk("doctor")
+    assert "to the disk and back" in done.stdout, done.stderr
+    assert ("our own door only" in done.stdout) == ("--app" in shop.line and "tk-analytics" in shop.line[0])
+    assert json.loads(shop.done("stats", "--json"))["events"] == 0

@@ -1,5 +1,5 @@
 // Drives the published client against a server, and has its own schemas parse what that answers.
-import { Analytics, Event, EventListing } from '@threekit/rest-api';
+import { Analytics, Event, EventListing, ViewsListing } from '@threekit/rest-api';
 
 const [baseURL, privateToken, orgId] = process.argv.slice(2);
 const analytics = new Analytics({ host: 'shop.example', orgId, privateToken });
@@ -29,6 +29,7 @@ console.log(
     byMetadata: await listing({ metadata: { size: 200, colour: 'red' } }),
     byDevice: await listing({ device: 'a phone', orgId }),
     byReferer: await listing({ referer: '' }),
+    views: ViewsListing.parse((await analytics.getViews({ range: 'month', eventType: 'product cart-add' })).data).views,
     missing: (await analytics.getById('01890000-0000-7000-8000-000000000000')).status,
     refused: [refused.status, refused.data.errors[0].loc],
     foreign: (await analytics.get({ orgId: assetId })).status

@@ -72,6 +72,8 @@ def test_the_published_client_reads_what_it_created(packages: Path, tmp_path: Pa
     assert said["byMetadata"] == [second]
     assert said["byDevice"] == [third]
     assert said["byReferer"] == [third, second, first]
+    assert sum(month["views"] for month in said["views"]) == 1
+    assert all({*month} == {"year", "month", "views", "cumulative"} for month in said["views"])
     assert said["missing"] == 404
     assert said["refused"] == [422, ["query", "metadata"]]
     assert said["foreign"] == 403

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests import figures_model as model
@@ -237,7 +237,13 @@ def meets(event: Event, filter_: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+# Not shrunk: it takes minutes, and what was found can be read as it is.
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
 @given(
     rebuilt=st.booleans(),
     first=batches,

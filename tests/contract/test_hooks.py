@@ -170,6 +170,13 @@ def test_a_hook_of_an_unknown_kind_is_refused() -> None:
         Analytics().on(when="later")  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given", [lambda event: None, ["product ordered"], None])
+def test_a_decorator_without_its_parentheses_stops_start_up(given: Any) -> None:
+    """``@analytics.on`` alone would take the function for an event type, and never call it."""
+    with pytest.raises(ConfigurationError, match="parentheses"):
+        Analytics().on(given)
+
+
 @KINDS
 def test_before_store_may_enrich(make_host, kind: Any) -> None:
     def campaign(event: Event) -> Event:

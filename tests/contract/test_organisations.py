@@ -17,7 +17,7 @@ from tk_analytics_mw.routes import ROUTES
 FOR_ALL: Final = {"healthcheck", "openapi.json"}
 CREATING: Final = {("POST", "events"), ("POST", "events/batch")}
 
-QUERIES: Final[dict[str, str]] = {}
+QUERIES: Final = {"events/breakdown": "by=assetId"}
 """What a route cannot do without."""
 
 SESSION: Final = "session-of-acme-3b1f"

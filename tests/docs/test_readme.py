@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,12 @@ def test_every_curl_line_answers_as_the_readme_says(flask_server: str) -> None:
     assert isinstance(listing, dict)
     assert listing["events"] == [event]
     assert len(output(command("format=csv"), flask_server).splitlines()) == 4
+    figures: list[Any] = [run(command(f"events/{name}?"), flask_server) for name in ("views", "funnel", "breakdown")]
+    views, funnel, breakdown = figures
+    assert views["views"][-1]["cumulative"] == 3
+    assert [step["sessions"] for step in funnel["steps"]] == [1, 0, 0, 0, 0]
+    assert breakdown["total"]["sum"] == 99.5
+    assert "attributes" in output(command("events/attributes"), flask_server)
 
 
 @pytest.mark.parametrize("text", PYTHON_BLOCKS, ids=lambda text: text.splitlines()[0][:40])
@@ -97,6 +104,34 @@ def test_the_webhook_of_the_readme_is_one(tmp_path: Path, monkeypatch: pytest.Mo
     exec(block("# app.py"), namespace)
     exec(block('"https://erp.example.com/inbox"'), namespace)
     assert repr(namespace["analytics"].hooks.durable["erp"].function) == "<Webhook 'erp' to https://erp.example.com>"
+
+
+def test_the_consent_and_the_sampling_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace = {name: getattr(tk_analytics_mw, name) for name in tk_analytics_mw.__all__} | {"__name__": __name__}
+    exec(block("# app.py"), namespace)
+    exec(block("def consent"), namespace)
+    client = namespace["app"].test_client(use_cookies=False)
+    token = {"Authorization": "Bearer prv-9a4d07c35e1b4f28"}
+    yes = {"Cookie": "consent=yes"}
+    for headers in ({}, yes, {**yes, "DNT": "1"}):
+        for number in range(50):
+            event = {"eventType": "product ordered", "orgId": "acme", "sessionId": f"s-{number}"}
+            assert client.post("/api/analytics/events", json=event, headers={**token, **headers}).status_code == 200
+    dropped = namespace["analytics"].dropped
+    assert dropped == {"no consent": 100, "sampled": dropped["sampled"]}
+    assert 30 < dropped["sampled"] < 50
+
+
+def test_the_signals_of_the_readme_are_connected() -> None:
+    from tk_analytics_mw.django.signals import event_stored as of_django
+    from tk_analytics_mw.flask import event_stored as of_flask
+
+    flask, django = ({"__name__": __name__} for _ in range(2))
+    exec(block("tk_analytics_mw.flask import event_stored"), flask)
+    exec(block("tk_analytics_mw.django.signals import event_stored"), django)
+    assert flask["forward"] in list(of_flask.receivers_for(object()))
+    assert of_django.has_listeners(object())
 
 
 def test_the_fastapi_application_of_the_readme_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
@@ -55,6 +56,15 @@ def eventually(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+def run(*command: str, folder: Path, environment: Mapping[str, str]) -> None:
+    """Run ``python -m command`` to its end, and see that it succeeds."""
+    words = [sys.executable, "-m", *command]
+    ended = subprocess.run(
+        words, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
 def test_every_example_is_here() -> None:
@@ -185,8 +195,14 @@ def test_event_hooks(tmp_path: Path) -> None:
         status, refusal = ask(shop, "POST", url, {**CART_ADD, "assetId": "sofa"}, **PAGE)
         assert (status, refusal["errors"][0]["msg"]) == (422, "there is no such product")
         assert ask(shop, "POST", EVENTS, ORDERED, **private("prv-demo-3b75e1f60c9a"))[0] == 200
-        assert eventually(lambda: rows(database, "SELECT text FROM confirmations") == ["99.50 EUR"])
+        assert eventually(lambda: rows(database, "SELECT text FROM chat") == ["an order of 99.50 EUR"])
     assert rows(tmp_path / "analytics.db") == ["product cart-add", "product ordered"]
+    confirmations = "SELECT text FROM confirmations"
+    assert rows(database, confirmations) == [], "they wait, however the server ended"
+    command = ("flask", "--app", "app", "tk-analytics", "deliver", "--once")
+    for _ in range(2):
+        run(*command, folder=EXAMPLES / "event_hooks", environment=environment)
+        assert rows(database, confirmations) == ["99.50 EUR"]
 
 
 def test_webhook_receiver(tmp_path: Path) -> None:
@@ -210,3 +226,19 @@ def test_webhook_receiver(tmp_path: Path) -> None:
         for forged in ({}, {**signature, "webhook_signature": "v1,AAAA"}, {**signature, "webhook_signature": "junk"}):
             assert ask(receiver, "POST", "/webhooks", ORDERED, **forged)[0] == 401
     assert rows(database, "SELECT count(*) FROM seen") == [2]
+
+
+def test_task_queue(tmp_path: Path) -> None:
+    database = tmp_path / "shop.db"
+    environment = {
+        "SHOP_DATABASE": str(database),
+        "TK_ANALYTICS_STORAGE": f"sqlite:///{tmp_path / 'analytics.db'}",
+    }
+    server = private("prv-demo-71f0c9be24ad")
+    with serving(
+        "uvicorn", "--port", "{port}", "app:app", folder=EXAMPLES / "task_queue", environment=environment
+    ) as shop:
+        status, event = ask(shop, "POST", EVENTS, {**ORDERED, "eventMetadata": {"order": 4711}}, **server)
+        assert status == 200
+        mails = "SELECT event_id || ' ' || order_number FROM mails"
+        assert eventually(lambda: rows(database, mails) == [f"{event['id']} 4711"])

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from starlette.datastructures import Headers
 
-from tk_analytics_mw import Analytics, PrivateToken, PublicToken
+from tk_analytics_mw import Analytics, Drop, Event, PrivateToken, PublicToken, Reject
 
 PUBLIC = "tka-public-of-acme-7f3a"
 PRIVATE = "tka-private-of-acme-91bc"
@@ -55,6 +55,14 @@ def an_event(**changes: Any) -> dict[str, Any]:
 def without(body: dict[str, Any], *names: str) -> dict[str, Any]:
     """``body``, some fields left out."""
     return {name: value for name, value in body.items() if name not in names}
+
+
+def choose_by_session(event: Event) -> None:
+    """Drop or reject what its session says: for ``before_store``."""
+    if event.session_id.startswith("drop"):
+        raise Drop("test")
+    if event.session_id.startswith("reject"):
+        raise Reject("test")
 
 
 @dataclass(frozen=True)

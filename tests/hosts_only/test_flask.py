@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from flask import Flask, current_app, request, session
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -282,3 +283,9 @@ def test_an_unknown_environment_variable_stops_start_up_and_is_named(monkeypatch
     monkeypatch.setenv("TK_ANALYTICS_PREFIXX", "/x")
     with pytest.raises(ConfigurationError, match="TK_ANALYTICS_PREFIXX"):
         Analytics()
+
+
+def test_init_app_of_another_framework_says_what_to_write() -> None:
+    for other in (FastAPI(), object()):
+        with pytest.raises(ConfigurationError, match=r"install|asgi"):
+            Analytics().init_app(other)  # type: ignore[arg-type]

@@ -1,10 +1,12 @@
 """Read by type checkers only: the public API as host applications use it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 
+from flask import Flask
 from typing_extensions import assert_type
 
-from tk_analytics_mw import Analytics, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+from tk_analytics_mw import Analytics, Drop, Event, EventType, Principal, PrivateToken, PublicToken, Reject, Request
+from tk_analytics_mw.flask import event_stored
 
 analytics = Analytics(
     storage="sqlite:///analytics.db",
@@ -28,6 +30,19 @@ def add_campaign(event: Event) -> Event:
     if event.is_bot:
         raise Reject("no bots")
     return event.with_metadata(campaign="spring")
+
+
+@analytics.before_store
+def consent(event: Event, request: Request | None) -> None:
+    if request is not None and request.cookies.get("consent") != "yes":
+        raise Drop("no consent")
+
+
+assert_type(analytics.dropped, Mapping[str, int])
+
+
+@event_stored.connect
+def forward(sender: Flask, event: Event) -> None: ...
 
 
 def plain(request: Request) -> Principal | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -492,3 +494,17 @@ def test_a_child_that_was_forked_during_a_write_has_a_queue_of_its_own() -> None
         """
     )
     assert said.splitlines() == ["['of a thread', 'of asyncio', 'of trio']", "['a', 'b']"]
+
+
+def test_what_is_written_does_not_wait_for_the_garbage_collector() -> None:
+    """A cycle for every event, and a busy shop's workers would spend their time on collections."""
+    commits = GroupCommit(Memory(), queue_limit=10, timeout=PATIENCE)
+    event = an_event()
+    kept = weakref.ref(event)
+    gc.disable()
+    try:
+        commits.write_blocking([event])
+        del event
+        assert kept() is None
+    finally:
+        gc.enable()

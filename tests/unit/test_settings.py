@@ -159,6 +159,9 @@ INVALID: dict[str, list[Any]] = {
     "allow_private_token_in_query": SWITCHES,
     "org_from_token": SWITCHES,
     "store_user_agent": SWITCHES,
+    "respect_gpc": ["yes", "DROP", "", None, True],
+    "drop_bots": SWITCHES,
+    "deliver_in_process": SWITCHES,
 }
 
 

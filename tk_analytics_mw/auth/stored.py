@@ -21,7 +21,7 @@ from typing import Final, Literal, NamedTuple
 
 from tk_analytics_mw.auth.base import Principal
 from tk_analytics_mw.auth.origins import Domains
-from tk_analytics_mw.errors import Refused, StorageUnavailable
+from tk_analytics_mw.errors import ReadTooLong, Refused, StorageUnavailable
 from tk_analytics_mw.storage.tokens import TokenStore
 
 logger: Final = logging.getLogger("tk_analytics_mw.access")
@@ -102,6 +102,7 @@ class StoredTokens:
         self._known: dict[bytes, Known] = {}
         self._unnoted: set[bytes] = set()  # those of which it is not known that they were used today
         self._read_at = float("-inf")
+        self._failed_at = float("-inf")
         self._reading = False
         self._domains = Domains(())
         self._locks: dict[int, threading.Lock] = {}  # by process: one held during a fork stays held in the child
@@ -136,19 +137,26 @@ class StoredTokens:
         """
         lock = self._locks.get(os.getpid()) or self._locks.setdefault(os.getpid(), threading.Lock())
         with lock:
-            age = self._clock() - self._read_at
+            now = self._clock()
+            age = now - self._read_at
             if age > FRESH or (age > READ_EVERY and digest not in self._known):
-                try:
-                    self._read()
-                except StorageUnavailable as error:
-                    logger.warning("the tokens cannot be read: %s", error)
-                    if age > STALE or digest not in self._known:
-                        raise Refused(
-                            "The token cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
-                        ) from error
-                finally:
-                    self._reading = False
-            self._note_use(digest)
+                if now - self._failed_at > READ_EVERY:  # a database that is in trouble is left alone for a while
+                    self._try_to_read()
+                age = self._clock() - self._read_at
+                if age > STALE or (age > READ_EVERY and digest not in self._known):
+                    raise Refused(
+                        "The token cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
+                    )
+        self._note_use(digest)
+
+    def _try_to_read(self) -> None:
+        try:
+            self._read()
+        except (StorageUnavailable, ReadTooLong) as error:
+            self._failed_at = self._clock()
+            logger.warning("the tokens cannot be read: %s", error)
+        finally:
+            self._reading = False
 
     def _note_use(self, digest: bytes) -> None:
         known = self._known.get(digest)
@@ -165,9 +173,9 @@ class StoredTokens:
         return self._domains.allows(origin)
 
     def _read(self) -> None:
-        began, today = self._clock(), _today()
-        found = self._store.tokens(ended_after=datetime.now(timezone.utc) - REMEMBERED)
-        self._unnoted = {token.digest for token in found if token.last_used != today}
+        began, now, today = self._clock(), datetime.now(timezone.utc), _today()
+        found = self._store.tokens(ended_after=now - REMEMBERED)
+        self._unnoted = {token.digest for token in found if token.last_used != today and token.is_live(now)}
         self._known = {
             token.digest: Known(
                 token.id,

@@ -39,7 +39,9 @@ def deliver(parts: Parts, once: bool, lease: float) -> None:
     def end(*_: Any) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # the only one that signals come to
+        before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         click.echo(f"delivering to {', '.join(parts.hooks.durable) or 'nobody'}", err=True)
         parts.deliverer.run(stop, once=once)

@@ -50,7 +50,9 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @_selection
-@click.option("--limit", default=50, show_default=True, help="At most so many, the newest first.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(min=1), help="At most so many, the newest first."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @with_parts
 def list_(parts: Parts, limit: int, as_json: bool, **selection: Any) -> None:
@@ -118,7 +120,7 @@ def discard(parts: Parts, delivery_id: str | None, why: str, **selection: Any) -
 @with_parts
 def enable(parts: Parts, name: str) -> None:
     """Switch a durable hook on again that was switched off."""
-    _outbox(parts).switch(name, off=None)
+    _switch(parts, name, off=None)
     click.echo(f"{name} is on")
 
 
@@ -128,8 +130,18 @@ def enable(parts: Parts, name: str) -> None:
 @with_parts
 def disable(parts: Parts, name: str, why: str) -> None:
     """Switch a durable hook off. Its deliveries wait."""
-    _outbox(parts).switch(name, off=why)
+    _switch(parts, name, off=why)
     click.echo(f"{name} is off")
+
+
+def _switch(parts: Parts, name: str, *, off: str | None) -> None:
+    outbox = _outbox(parts)
+    hook = parts.hooks.durable.get(name)
+    if hook is not None:
+        outbox.enroll(hook.subscription, now=time.time())  # no deliverer may have run yet
+    elif name not in outbox.counts():
+        raise click.ClickException(f"there is no durable hook {name!r}")
+    outbox.switch(name, off=off)
 
 
 def _chosen(delivery_id: str | None, selection: dict[str, Any]) -> DeliveryQuery:

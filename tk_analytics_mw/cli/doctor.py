@@ -9,12 +9,11 @@ from typing import Any, Final
 
 import click
 
-from tk_analytics_mw.analytics import Analytics
 from tk_analytics_mw.auth.tokens import PublicToken
 from tk_analytics_mw.cli.checks import CHECKS
 from tk_analytics_mw.cli.options import json_lines
 from tk_analytics_mw.cli.round_trip import round_trip
-from tk_analytics_mw.cli.target import found_target, load, with_parts
+from tk_analytics_mw.cli.target import Target, load, with_parts
 from tk_analytics_mw.errors import AnalyticsError
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.storage.examination import Finding
@@ -71,12 +70,8 @@ def _findings(parts: Parts, through: str | None, host: str, no_event: bool) -> I
 def _application(through: str | None) -> Any:
     if through is not None:
         return load(through)
-    context = click.get_current_context()
-    target = found_target(context)
-    if target is not None:
-        return None if target.application is None else target.application()
-    found = load(context.params["app"])
-    return None if isinstance(found, Analytics) else found
+    target = click.get_current_context().find_object(Target)
+    return None if target is None else target.application()
 
 
 def _host(parts: Parts) -> str:

@@ -17,6 +17,7 @@ from tk_analytics_mw.cli.rebuild import rebuild
 from tk_analytics_mw.cli.refusals import refusals
 from tk_analytics_mw.cli.stats import stats
 from tk_analytics_mw.cli.tail import tail
+from tk_analytics_mw.cli.target import app_option, target_of
 from tk_analytics_mw.cli.token import token
 from tk_analytics_mw.cli.webhook import webhook
 
@@ -41,11 +42,15 @@ COMMANDS = (
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(tk_analytics_mw.__version__, prog_name="tk-analytics")
-def main() -> None:
+@app_option
+@click.pass_context
+def main(context: click.Context, app: str | None) -> None:
     """Look after the analytics of a web application.
 
     Exit codes: 0 done; 1 it failed, and says why; 2 the command line is wrong.
     """
+    if app is not None:
+        context.obj = target_of(app)
 
 
 for command in COMMANDS:

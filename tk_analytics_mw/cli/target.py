@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import operator
+import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
-from click.core import ParameterSource
 
 from tk_analytics_mw.analytics import Analytics
 from tk_analytics_mw.errors import AnalyticsError
@@ -21,24 +22,28 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 FindParts = Callable[[], Parts]
 
 
+app_option: Final = click.option(
+    "--app",
+    metavar="MODULE:NAME",
+    help=f"Where to import the Analytics object or the Flask application from; else ${APP_VARIABLE} says.",
+)
+"""May stand before the command and behind it."""
+
+
 def with_parts(command: Function) -> Function:
     """Give a command the parts of the application as its first argument.
 
     ``flask`` and ``manage.py`` know their application. ``tk-analytics`` is told with ``--app``.
     """
 
-    @click.option(
-        "--app",
-        envvar=APP_VARIABLE,
-        metavar="MODULE:NAME",
-        help="Where the Analytics object, or the Flask application, is to be imported from.",
-    )
+    @app_option
     @click.pass_context
     @functools.wraps(command)
     def found(context: click.Context, /, *args: Any, app: str | None, **options: Any) -> Any:
-        find = found_target(context)
+        target = context.find_object(Target) if app is None else None
+        context.obj = target = target or target_of(app)
         try:
-            return command(parts_of(app) if find is None else find.parts(), *args, **options)
+            return command(target.parts(), *args, **options)
         except AnalyticsError as error:
             raise click.ClickException(str(error)) from error
 
@@ -46,25 +51,26 @@ def with_parts(command: Function) -> Function:
 
 
 class Target:
-    """An application that a framework's own command line has found already.
+    """An application that the command line has named, or a framework's own has found.
 
     Args:
         parts: gives its parts.
-        application: gives the WSGI application itself.
+        application: gives the WSGI or ASGI application itself; ``None`` if only its parts are known.
     """
 
-    def __init__(self, parts: FindParts, application: Callable[[], Any] | None = None) -> None:
+    def __init__(self, parts: FindParts, application: Callable[[], Any]) -> None:
         self.parts = parts
         self.application = application
 
 
-def found_target(context: click.Context) -> Target | None:
-    """What a framework's own command line has found, unless another application is named on the command line.
+def target_of(app: str | None) -> Target:
+    """What ``--app`` or the environment names; it is imported when it is asked for."""
 
-    The variable in the environment is for those who have found none.
-    """
-    named = context.get_parameter_source("app") is ParameterSource.COMMANDLINE
-    return None if named else context.find_object(Target)
+    def application() -> Any:
+        found = load(app)
+        return None if isinstance(found, Analytics) else found
+
+    return Target(lambda: parts_of(app), application)
 
 
 def parts_of(app: str | None) -> Parts:
@@ -73,42 +79,42 @@ def parts_of(app: str | None) -> Parts:
     Raises:
         click.UsageError: it names nothing, or nothing of ours.
     """
-    if app is None:
-        raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
     found = load(app)
     if isinstance(found, Analytics):
         return found.find_parts()
-    for parts in _parts_within(found):
-        return parts
+    candidates = [
+        getattr(found, "extensions", {}).get("tk_analytics"),  # Flask
+        getattr(found, "parts", None),  # our own middleware
+        *(each.kwargs.get("parts") for each in getattr(found, "user_middleware", ())),  # Starlette
+    ]
+    for candidate in candidates:
+        if isinstance(candidate, Parts):
+            return candidate
     raise click.UsageError(
-        f"--app: {app!r} is a {type(found).__name__}; name an Analytics object, or an application that has one."
+        f"--app: a {type(found).__name__} is there; name an Analytics object, or an application that has one."
     )
 
 
-def load(app: str) -> Any:
-    """Import what ``module:name`` says; without a name, its ``analytics``.
+def load(app: str | None) -> Any:
+    """Import what ``module:name`` says; without a name, its ``analytics``; without any, what the environment says.
 
     Raises:
-        click.UsageError: there is no such module.
+        click.UsageError: there is no such thing.
     """
+    app = app or os.environ.get(APP_VARIABLE)
+    if not app:
+        raise click.UsageError(f"Which application? --app module:analytics, or {APP_VARIABLE} in the environment.")
     module_name, colon, path = app.partition(":")
+    if not all(part.isidentifier() for part in module_name.split(".")):
+        raise click.UsageError(f"--app: {app!r} is no MODULE:NAME")
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))  # as flask and uvicorn do
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
         raise click.UsageError(f"--app: cannot import {module_name!r}: {error}") from error
-    for name in (path if colon else "analytics").split("."):
-        found = getattr(found, name, None)
-    return found
-
-
-def _parts_within(application: Any) -> Iterator[Parts]:
-    candidates = [
-        getattr(application, "extensions", {}).get("tk_analytics"),  # Flask
-        getattr(application, "parts", None),  # our own middleware
-        *(each.kwargs.get("parts") for each in getattr(application, "user_middleware", ())),  # Starlette
-    ]
-    for candidate in candidates:
-        if isinstance(candidate, Parts):
-            yield candidate
+    path = path if colon else "analytics"
+    try:
+        return operator.attrgetter(path)(found)
+    except AttributeError:
+        raise click.UsageError(f"--app: {module_name!r} has no {path!r}") from None

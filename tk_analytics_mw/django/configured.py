@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,6 +15,7 @@ from django.core.signals import setting_changed
 from django.db import close_old_connections
 
 from tk_analytics_mw.analytics import Analytics
+from tk_analytics_mw.django.signals import receivers
 from tk_analytics_mw.parts import Parts, limit_bodies
 from tk_analytics_mw.waiting import run_on_loop_thread
 
@@ -46,7 +48,12 @@ def parts() -> Parts:
     Raises:
         ConfigurationError: an option in it is unknown or invalid.
     """
-    made = analytics.make_parts(getattr(settings, "TK_ANALYTICS", None), around=_connections, run_async=_run_async)
+    made = analytics.make_parts(
+        getattr(settings, "TK_ANALYTICS", None),
+        around=_connections,
+        run_async=_run_async,
+        receivers=functools.partial(receivers, analytics),
+    )
     return limit_bodies(made, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 

@@ -26,11 +26,11 @@ async def create_batch(request: Request, parts: Parts, waits: Waits) -> Response
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):
         try:
-            results.append(event_from(Parsed(item, body.plain, body.shallow), sender, parts, number))
+            results.append(event_from(Parsed(item, body.plain), sender, parts, number))
         except AnalyticsError as error:
             parts.refusals.note(error, request)
             results.append(error)
-    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, request)
+    outcomes, after = await keep([event for event in results if isinstance(event, Event)], parts, waits, sender)
     for outcome in outcomes:
         if isinstance(outcome, Exception):
             parts.refusals.note(outcome, request)

@@ -17,8 +17,9 @@ from tk_analytics_mw.waiting import Waits
 async def create(request: Request, parts: Parts, waits: Waits) -> Response:
     """Store one event and answer with it. When this returns, the event is durable."""
     principal = await authenticate(request, parts, waits)
-    event = event_from(load(request.body), sender_of(request, principal, parts), parts)
-    [outcome], after = await keep([event], parts, waits, request)
+    sender = sender_of(request, principal, parts)
+    event = event_from(load(request.body), sender, parts)
+    [outcome], after = await keep([event], parts, waits, sender)
     if isinstance(outcome, Exception):
         raise outcome
     response = json_response(outcome.as_answer())

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from tk_analytics_mw.events import EventType
 from tk_analytics_mw.storage.figures import Attribute, Chosen
@@ -75,11 +75,7 @@ class Choices:
 @lru_cache(maxsize=4096)  # many shoppers leave things as they are
 def _pairs(configuration: str) -> frozenset[Pair]:
     value: dict[str, Any] = from_json(configuration)
-    return frozenset(
-        (name, _text(each) if type(each) is str else canonical(each))
-        for name, each in value.items()
-        if each is not None
-    )
+    return frozenset([(name, _canonical(to_json(each))) for name, each in value.items() if each is not None])
 
 
 def canonical(value: Any) -> str:
@@ -89,4 +85,6 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-_text = lru_cache(maxsize=4096)(canonical)  # what attributes are called is called so by everybody
+@lru_cache(maxsize=16_384)  # and what they choose from is the same for everybody
+def _canonical(value: bytes) -> str:
+    return canonical(from_json(value))

@@ -42,13 +42,19 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
             setting = from_entry_point(
                 ENTRY_POINTS, scheme.lower(), [*_SCHEMES], setting, durability=durability, commit_timeout=commit_timeout
             )
+        elif ":" not in setting:
+            raise ConfigurationError(
+                f"storage: {setting!r} is neither a URL, such as sqlite:///analytics.db, nor 'package.module:Class'"
+            )
         else:
             setting = load_object(setting, "storage")
     if isinstance(setting, type):
         raise ConfigurationError(f"storage: write {setting.__name__}(…), an object and not the class")
     for name in ("write", "close"):
         if not callable(getattr(setting, name, None)):
-            raise ConfigurationError(f"storage: a {type(setting).__name__} has no method {name}()")
+            raise ConfigurationError(
+                f"storage: a {type(setting).__name__} has no method {name}(); for a file write sqlite:///analytics.db"
+            )
         if inspect.iscoroutinefunction(getattr(setting, name)):
             raise ConfigurationError(
                 f"storage: {type(setting).__name__}.{name} is async; write a plain one, it runs in a worker thread"

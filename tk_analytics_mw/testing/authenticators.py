@@ -87,8 +87,8 @@ Ask = Callable[[Parts, Request], Principal]
 
 # Of whatever is sent. Some of it no server lets through; what they let through differs.
 _CHANGES: tuple[Callable[[str], str], ...] = (
-    lambda value: "",
-    lambda value: " ",
+    lambda value: value[:0],
+    lambda value: value[:0] + " ",
     lambda value: value[:-1],
     lambda value: value + "x",
     lambda value: value + "\x00",

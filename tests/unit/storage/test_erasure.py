@@ -17,10 +17,12 @@ from tests.unit.making import an_event
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import first_event_id
+from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import Erased, Subject
 from tk_analytics_mw.storage.outbox import DeliveryQuery, Subscription
 from tk_analytics_mw.storage.sqlite import SqliteStorage
 from tk_analytics_mw.storage.sqlite import erasure as sqlite_erasure
+from tk_analytics_mw.storage.sqlite.postings import SEGMENT, Postings, _key
 from tk_analytics_mw.upkeep import FEWEST, LOOK_EVERY, Retention
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -53,25 +55,6 @@ def deliveries(storage: SqliteStorage) -> list[tuple[str, str]]:
     return sorted((row.name, row.event_id) for row in storage.outbox.find(DeliveryQuery(), limit=1000))
 
 
-def test_the_events_of_a_user_go_with_their_deliveries_and_nothing_else(storage: SqliteStorage) -> None:
-    events = [
-        an_event("e-1", user_id="jane"),
-        an_event("e-2", user_id="jane", event_type="product cart-add"),
-        an_event("e-3", user_id="joe"),
-        an_event("e-4"),
-        an_event("e-5", user_id="jane", org_id="rival"),
-    ]
-    storage.write(events, DUE)
-    assert storage.erasure.organisations(Subject(user_id="jane")) == ["acme", "rival"]
-    assert erase(storage, user_id="jane", org_id="acme") == Erased(events=2, deliveries=3)
-    assert ids(storage) == ["e-3", "e-4", "e-5"]
-    assert deliveries(storage) == [(name, id_) for name in ("mail", "stock") for id_ in ("e-3", "e-4", "e-5")]
-    assert erase(storage, user_id="jane", org_id="acme") == Erased(), "it may be repeated"
-    assert erase(storage, user_id="jane") == Erased(events=1, deliveries=2)
-    assert erase(storage, session_id="s-1") == Erased(events=2, deliveries=4)
-    assert ids(storage) == []
-
-
 @pytest.mark.parametrize("given", [{}, {"user_id": "a", "session_id": "b"}, {"org_id": "acme"}])
 def test_a_subject_is_a_user_or_a_session(given: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
@@ -101,18 +84,6 @@ def test_another_event_at_the_position_of_one_that_has_gone_stays(storage: Sqlit
     assert len(deliveries(storage)) == 2
 
 
-def test_old_events_go_whenever_they_came(storage: SqliteStorage) -> None:
-    day = timedelta(days=1)
-    storage.write([at(NOW, 1), at(NOW - 2 * day, 2), at(NOW - 9 * day, 3)], DUE)
-    storage.write([at(NOW - 20 * day, 4)])  # imported: the last one to come and the oldest
-    assert storage.erasure.count(NOW - 5 * day) == 2
-    assert storage.erasure.purge(NOW - 5 * day, 1) == Erased(events=1, deliveries=0)
-    assert storage.erasure.purge(NOW - 5 * day) == Erased(events=1, deliveries=2)
-    assert storage.erasure.purge(NOW - 5 * day) == Erased()
-    assert storage.erasure.purge(NOW - 2 * day) == Erased(), "what is just as old as that stays"
-    assert len(ids(storage)) == 2
-
-
 def test_nothing_of_an_erased_user_is_left_on_the_disk(storage: SqliteStorage) -> None:
     secret = f"user-{uuid.uuid4().hex}"
     for batch in range(40):
@@ -131,6 +102,31 @@ def test_nothing_of_an_erased_user_is_left_on_the_disk(storage: SqliteStorage) -
     assert erase(storage, user_id=secret).events == 400
     assert storage.erasure.finish()
     assert grep(storage.path, secret) == 0
+
+
+def test_nothing_tells_that_an_erased_user_was_there(storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_erasure, "SWEEP", 100)
+    events = [
+        an_event(f"e-{number}", user_id="jane" if number % 9 == 0 else f"u-{number}", session_id=f"s-{number // 3}")
+        for number in range(2 * SEGMENT)
+    ]
+    for first in range(0, len(events), 1000):
+        storage.write(events[first : first + 1000])
+    wanted = Filter("acme", equals={"user_id": "jane"})
+    assert not Postings(storage._connections).look(60)
+    key = _key("acme", "user_id", "jane")
+
+    def postings() -> int:
+        with storage._connections.reading() as snapshot:
+            found: int = snapshot.execute("SELECT count(*) FROM postings WHERE key = ?", (key,)).fetchone()[0]
+        return found
+
+    assert postings() > 0, "the control: it has been indexed"
+    erase(storage, user_id="jane")
+    assert storage.erasure.finish()
+    assert postings() == 0
+    assert storage.reader.count(wanted, most=10_000).events == 0
+    assert storage.reader.count(Filter("acme", equals={"user_id": "u-1"}), most=10).events == 1
 
 
 def grep(path: Path, text: str) -> int:

@@ -23,7 +23,7 @@ from tk_analytics_mw.storage.sqlite.filters import condition
 from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT, find
 
 ORGANISATION = organisations()[0].org_id
-MADE = 3 * SEGMENT + 1000
+MADE = 3 * SEGMENT + 300
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def some_filters(model: Model, source: random.Random, number: int) -> Iterator[F
         yield wanted
 
 
-def check(storage: SqliteStorage, seed: int, number: int = 60) -> None:
+def check(storage: SqliteStorage, seed: int, number: int = 25) -> None:
     model = Model(storage)
     source = random.Random(seed)
     for wanted in some_filters(model, source, number):
@@ -134,7 +134,7 @@ def looked_at(storage: SqliteStorage) -> int:
 def test_answers_are_right_before_anything_was_looked_at(storage: SqliteStorage) -> None:
     with storage._connections.reading() as snapshot:
         assert snapshot.execute("SELECT count(*) FROM segments").fetchone() == (0,)
-    check(storage, 1, number=15)
+    check(storage, 1, number=8)
 
 
 def test_answers_are_right_through_postings(storage: SqliteStorage) -> None:
@@ -146,11 +146,11 @@ def test_answers_are_right_through_postings(storage: SqliteStorage) -> None:
 def test_answers_are_right_when_events_go_and_come(storage: SqliteStorage) -> None:
     storage.reader._postings.look(60)
     with storage._connections.transaction() as connection:
-        connection.execute("DELETE FROM events WHERE position BETWEEN 100 AND 300 OR position > ?", (MADE - 700,))
+        connection.execute("DELETE FROM events WHERE position BETWEEN 100 AND 300 OR position > ?", (MADE - 200,))
     assert looked_at(storage) == 2
     new = [
         an_event(f"new-{number}", org_id=ORGANISATION, session_id=f"new-{number % 9}", asset_id="new")
-        for number in range(900)
+        for number in range(500)
     ]
     storage.write(new)
     check(storage, 3)
@@ -175,7 +175,7 @@ def test_an_event_that_goes_while_its_segment_is_looked_at_throws_the_look_away(
         connection.execute("DELETE FROM events WHERE position = ?", (SEGMENT + 5,))
         assert connection.execute("UPDATE segments SET ready = 1 WHERE look = ?", (look,)).rowcount == 0
     postings.look(60)
-    check(storage, 5, number=15)
+    check(storage, 5, number=8)
 
 
 def test_sessions_are_listed_by_their_latest_event(storage: SqliteStorage) -> None:

@@ -65,7 +65,7 @@ def test_a_url_of_sqlite_that_is_no_file_says_what_to_write(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://host/shop", "sqlite3:///a.db", "file:///a.db", "x-y+z.1://"])
 def test_another_scheme_says_which_are_known(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="known: sqlite://"):
+    with pytest.raises(ConfigurationError, match="known: sqlite, memory"):
         storage_of(url)
 
 
@@ -98,16 +98,16 @@ def test_a_name_is_imported_and_its_class_called(tmp_path: Path, monkeypatch: py
 @pytest.mark.parametrize(
     ("setting", "told"),
     [
-        ("", "no 'package.module:Class'"),
-        ("analytics.db", "no 'package.module:Class'"),
-        ("/var/lib/analytics.db", "no 'package.module:Class'"),
+        ("", "neither a URL"),
+        ("analytics.db", "sqlite:///analytics.db"),
+        ("/var/lib/analytics.db", "sqlite:///analytics.db"),
         (":Class", "no 'package.module:Class'"),
         ("json:", "no 'package.module:Class'"),
         ("no_such_package_here:Class", "cannot load"),
         ("json:JSONDecoder", "JSONDecoder has no method write"),
         (None, "NoneType has no method write"),
         (5, "int has no method write"),
-        (Path("analytics.db"), "has no method write"),
+        (Path("analytics.db"), "sqlite:///analytics.db"),
         (WithoutClose(), "WithoutClose has no method close"),
         (Async(), "Async.write is async"),
     ],

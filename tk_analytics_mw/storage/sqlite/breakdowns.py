@@ -13,6 +13,7 @@ from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.choices import canonical
 from tk_analytics_mw.storage.figures import Amounts, Breakdown, Dimension, Group
 from tk_analytics_mw.storage.sqlite.filters import condition, text_of
+from tk_analytics_mw.storage.sqlite.summaries import day_after, summed_days
 from tk_analytics_mw.storage.sqlite.totals import PARTS
 
 # Texts as JSON, so that "1" is not 1; numbers as they are, so that 1 is 1.0; null as if there were none.
@@ -45,27 +46,32 @@ class Source(NamedTuple):
     values: tuple[Any, ...]
 
 
-def whole_days(wanted: Filter, by: Dimension) -> tuple[str, str] | None:
-    """The days that summaries have the answer for: the first one, and the one after the last. ``None`` for none."""
-    if by.column not in PARTS or not set(wanted.equals) <= set(PARTS) or wanted.metadata:
+def is_summed(wanted: Filter, by: Dimension) -> bool:
+    """Whether summaries of days have the answer."""
+    return by.column in PARTS and set(wanted.equals) <= set(PARTS) and not wanted.metadata
+
+
+def whole_days(since: datetime, until: datetime) -> tuple[str, str] | None:
+    """The days that lie between as a whole: the first one, and the one after the last. ``None`` for none."""
+    if since >= until:
         return None
-    if wanted.since is None or wanted.until is None or wanted.since >= wanted.until:
-        return None
-    first = _day_of(wanted.since + timedelta(days=1, microseconds=-1))
-    end = _day_of(wanted.until)
+    first, end = _day_of(since + timedelta(days=1, microseconds=-1)), _day_of(until)
     return (first, end) if first < end else None
 
 
-def break_down(connection: sqlite3.Connection, wanted: Filter, by: Dimension, top: int) -> Breakdown:
+def break_down(
+    connection: sqlite3.Connection, wanted: Filter, times: tuple[datetime, datetime], by: Dimension, top: int
+) -> Breakdown:
     """See :meth:`Figures.breakdown <tk_analytics_mw.storage.figures.Figures.breakdown>`.
 
     Args:
         connection: with a snapshot.
-        wanted: with both times.
+        wanted: its own times are left out of account.
+        times: not before this moment, and before that one.
         by: what.
         top: how many values.
     """
-    source = _source(connection, wanted, by)
+    source = _source(connection, wanted, times, by)
     total = _Tally()
     tallies: dict[Any, _Tally] = {}
     # One row for each user of a session: the database has done most of it, and let other threads run meanwhile.
@@ -122,37 +128,29 @@ def _rank(key: Any) -> tuple[int, Any]:
     return (0, 0) if key is None else (2, key) if isinstance(key, str) else (1, key)
 
 
-def _source(connection: sqlite3.Connection, wanted: Filter, by: Dimension) -> Source:
+def _source(connection: sqlite3.Connection, wanted: Filter, times: tuple[datetime, datetime], by: Dimension) -> Source:
     in_object = by.column not in PARTS
     key = _OF_OBJECT.format(column=by.column) if in_object else by.column
     asked = (by.key,) if in_object else ()
     where, values = condition(replace(wanted, since=None, until=None))
-    days = whole_days(wanted, by)
-    summed = _summed(connection, wanted.org_id, *days) if days else []
+    days = whole_days(*times) if is_summed(wanted, by) else None
+    summed = summed_days(connection, wanted.org_id, *days) if days else []
     sql, all_values = "", ()
     if days and summed:
         sql, all_values = _FROM_DAYS.format(key=key, where=where), (*values, wanted.org_id, *days)
-    stretches = json.dumps([*_between(wanted, summed)])
+    since, until = map(text_of, times)
+    stretches = json.dumps([*between(since, until, summed)])
     return Source(sql + _FROM_EVENTS.format(key=key, where=where), (*all_values, *asked, stretches, *values))
 
 
-def _summed(connection: sqlite3.Connection, org_id: str, first: str, end: str) -> list[str]:
-    rows = connection.execute(
-        "SELECT day FROM summed_days WHERE org_id = ? AND day >= ? AND day < ? AND token IS NULL ORDER BY day",
-        (org_id, first, end),
-    )
-    return [day for (day,) in rows]
-
-
-def _between(wanted: Filter, days: list[str]) -> Iterator[tuple[str, str]]:
-    """The stretches of time that none of the days has."""
-    assert wanted.since is not None and wanted.until is not None  # noqa: S101, PT018
-    start = text_of(wanted.since)
+def between(since: str, until: str, days: list[str]) -> Iterator[tuple[str, str]]:
+    """The stretches from ``since`` to ``until`` that are in none of the days."""
     for day in days:
-        if start < day:
-            yield start, day
-        start = f"{day}U"  # behind every moment of it: T comes before U
-    yield start, text_of(wanted.until)
+        if since < day:
+            yield since, day
+        since = f"{day_after(day)}T00:00:00.000Z"
+    if since < until:
+        yield since, until
 
 
 def _day_of(moment: datetime) -> str:

@@ -18,6 +18,11 @@ from tk_analytics_mw.storage.sqlite.connections import Connections
 SCAN: Final = 50_000
 """Positions looked through by one statement: there is no index over users, which every event would pay for."""
 
+SWEEP: Final = 5_000
+"""Postings looked through within one transaction: some 3 ms, for which writers wait."""
+
+_SWEPT: Final = "SELECT key FROM postings WHERE key >= ? ORDER BY key LIMIT 1 OFFSET ?"
+_SWEEP: Final = "DELETE FROM postings WHERE key BETWEEN ? AND ? AND look NOT IN (SELECT look FROM segments)"
 _VALUES: Final = 500  # in one statement; SQLite before 3.32 allows 999
 
 # DISTINCT would read all deliveries; this jumps from name to name.
@@ -91,7 +96,21 @@ class SqliteErasure:
 
     def finish(self) -> bool:
         """See :meth:`Erasure.finish <tk_analytics_mw.storage.erasure.Erasure.finish>`."""
+        self._sweep()
         return self._connections.truncate_log()
+
+    def _sweep(self) -> None:
+        """Remove the postings of segments that were forgotten when an event of theirs went.
+
+        They are found no more; but whoever has an id can still see in them that there once was such an event.
+        """
+        key: int | None = -(2**63)
+        while key is not None:
+            with self._connections.transaction() as connection:
+                row = connection.execute(_SWEPT, (key, SWEEP)).fetchone()
+                end = 2**63 - 1 if row is None else row[0]
+                connection.execute(_SWEEP, (key, end))
+                key = None if row is None else end
 
     def _scans(self) -> Iterator[tuple[int, int, int]]:
         with self._connections.reading() as snapshot:

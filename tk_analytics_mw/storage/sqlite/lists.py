@@ -40,7 +40,7 @@ def rows_of(
         where += f" AND (created_at, position) {behind} (?, ?)"
         values += after
     found = find(connection, wanted)
-    if found is None:
+    if found is None or found.frequent:
         return connection.execute(
             f"SELECT {_NAMES}, position FROM events WHERE {where} {by_time} LIMIT ? OFFSET ?",  # noqa: S608
             (*values, limit, skip),
@@ -60,25 +60,27 @@ def count_of(connection: sqlite3.Connection, wanted: Filter, most: int | None) -
     found = find(connection, wanted)
     if found is None:
         return _count(connection, "1", (), where, limit)
-    one_value = len(wanted.equals) == 1 and not wanted.metadata and wanted.since is None and wanted.until is None
-    total = found.events if one_value else 0
-    for part in found.searched if one_value else [*found.searched, *found.parts]:
+    one_value = len(wanted.equals) + len(wanted.metadata) == 1 and wanted.since is None and wanted.until is None
+    counted = one_value and found.exact
+    total = found.events if counted else 0
+    for part in found.searched if counted else [*found.searched, *found.parts]:
         if most is not None and total > most:
             break
         total += _count(connection, *_within(part), where, limit)
     return total
 
 
-def within(connection: sqlite3.Connection, wanted: Filter) -> Condition:
+def within(connection: sqlite3.Connection, wanted: Filter) -> Condition | None:
     """Where to look for the events of ``wanted``, as a condition beside the one that says which they are."""
     found = find(connection, wanted)
     if found is None:
-        return Condition("1", ())
+        return None
     positions = [position for part in found.parts for position in part.positions or ()]
-    ranges = [part for part in [*found.searched, *found.parts] if part.positions is None]
+    ranges = [part for part in [*found.searched, *found.parts] if part.offsets is None]
     if len(ranges) > MOST_RANGES:
-        return Condition("1", ())
-    either = [Condition(*_within(Part(0, 0, positions))), *(Condition(*_within(part)) for part in ranges)]
+        return None
+    listed = Condition("position IN (SELECT value FROM json_each(?))", (json.dumps(positions),))
+    either = [listed, *(Condition(*_within(part)) for part in ranges)]
     words = " OR ".join(each.sql for each in either)
     return Condition(f"({words})", tuple(value for each in either for value in each.values))
 
@@ -116,6 +118,6 @@ def _first_places(
 
 
 def _within(part: Part) -> tuple[str, tuple[Any, ...]]:
-    if part.positions is None:
+    if part.offsets is None:
         return "position >= ? AND position <= ?", (part.low, part.high)
     return "position IN (SELECT value FROM json_each(?))", (json.dumps(part.positions),)

@@ -27,10 +27,10 @@ from typing import Any, Final, NamedTuple
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.queries import EQUAL_COLUMNS, Filter
 from tk_analytics_mw.storage.sqlite.connections import Connections
+from tk_analytics_mw.storage.sqlite.segments import BITS
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
-BITS: Final = 13
 SEGMENT: Final = 1 << BITS
 """Events of a segment. To search one without postings takes some 5 ms."""
 
@@ -50,44 +50,20 @@ _FIELDS: Final = tuple(name for name in EQUAL_COLUMNS if name != "id")  # an id 
 _CROWDED: Final = ("", "")  # stands for events with more than MOST_PAIRS
 
 
-def create(connection: sqlite3.Connection) -> None:
-    """Create the tables and triggers."""
-    connection.execute(
-        """CREATE TABLE segments (
-            look INTEGER PRIMARY KEY AUTOINCREMENT,
-            segment INTEGER NOT NULL UNIQUE,
-            ready INTEGER NOT NULL DEFAULT 0,
-            first TEXT,
-            last TEXT
-        )"""
-    )
-    connection.execute(
-        """CREATE TABLE postings (
-            key INTEGER NOT NULL,
-            look INTEGER NOT NULL,
-            events INTEGER NOT NULL,
-            offsets BLOB,
-            PRIMARY KEY (key, look)
-        ) WITHOUT ROWID"""
-    )
-    for change in ("DELETE", "UPDATE"):
-        # That of the last event as well: the next one that is stored may get a position of those that went.
-        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"  # noqa: S608
-        connection.execute(
-            f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
-            f"BEGIN DELETE FROM segments WHERE {forget}; END"
-        )
-
-
 class Part(NamedTuple):
-    """Events among which those that are wanted are: those of ``positions``, or all from ``low`` to ``high``."""
+    """Events among which those that are wanted are: some from ``low`` to ``high``."""
 
     low: int
     high: int
-    positions: list[int] | None = None
+    offsets: bytes | None = None
     first: str = ""
     last: str = "~"
     """No event of it is earlier than ``first`` or later than ``last``."""
+
+    @property
+    def positions(self) -> list[int] | None:
+        """Of the events that may be wanted; ``None`` for all of them."""
+        return None if self.offsets is None else [self.low + offset for offset in array("H", self.offsets)]
 
 
 class Found(NamedTuple):
@@ -97,6 +73,10 @@ class Found(NamedTuple):
     """Of segments with postings."""
     events: int
     """That the postings have, of one of the values that are asked for."""
+    exact: bool
+    """Whether those are all that have this value, and no others are among them."""
+    frequent: bool
+    """Whether to go through events by time is faster."""
     searched: list[Part]
     """Of which there are no postings."""
 
@@ -172,29 +152,30 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
     keys = [*_keys(wanted)]
     if not keys:
         return None
-    ready = [segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready ORDER BY segment")]
-    searched = [*_between(connection, ready)]
+    searched = [*_searched(connection)]
     if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
         return None
     found = [_parts(connection, either) for either in keys]
-    parts, events = min(found, key=lambda each: each[1])
-    return Found(parts, events, searched)
+    parts, events, exact = min(found, key=lambda each: each[1])
+    low, high = _ends(connection)
+    return Found(parts, events, exact, events * SEGMENT > (high - low) * MANY, searched)
 
 
-def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int]:
+def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
     parts = []
     total = 0
-    for key in keys:
+    exact = True
+    for number, key in enumerate(keys):
         for segment, first, last, events, offsets in connection.execute(
             "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
             "WHERE key = ? AND ready",
             (key,),
         ):
             low = segment << BITS
-            positions = None if offsets is None else [low + offset for offset in array("H", offsets)]
-            parts.append(Part(low, low + SEGMENT - 1, positions, first, last))
+            parts.append(Part(low, low + SEGMENT - 1, offsets, first, last))
             total += events
-    return parts, total
+            exact = number == 0  # else there are events that may have any key
+    return parts, total, exact
 
 
 def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -206,20 +187,38 @@ def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
 
 def _missing(connection: sqlite3.Connection) -> Iterator[int]:
     first, last = _ends(connection)
+    [number] = connection.execute("SELECT count(*) FROM segments WHERE ready").fetchone()
+    if number >= (last >> BITS) - (first >> BITS):  # the last one is not complete
+        return
     ready = {segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready")}
-    # The last one is not complete.
     yield from (segment for segment in range(first >> BITS, last >> BITS) if segment not in ready)
 
 
-def _between(connection: sqlite3.Connection, ready: list[int]) -> Iterator[Part]:
+def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
     """The stretches without postings."""
     low, high = _ends(connection)
-    for segment in ready:
-        if low < segment << BITS:
-            yield Part(low, (segment << BITS) - 1)
-        low = max(low, segment + 1 << BITS)
+    for first, last in _runs(connection):
+        if low < first << BITS:
+            yield Part(low, (first << BITS) - 1)
+        low = max(low, last + 1 << BITS)
     if low <= high:
         yield Part(low, high)
+
+
+def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """The first and the last of segments that follow one another, ascending."""
+    first, last, number = connection.execute(
+        "SELECT min(segment), max(segment), count(*) FROM segments WHERE ready"
+    ).fetchone()
+    if not number:
+        return []
+    if number == last - first + 1:
+        return [(first, last)]  # nearly always, and a tenth of the time
+    return connection.execute(
+        "SELECT min(segment), max(segment) FROM ("
+        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready"
+        ") GROUP BY run ORDER BY 1"
+    ).fetchall()
 
 
 def _postings(rows: Iterable[tuple[Any, ...]]) -> dict[int, array[int]]:

@@ -6,6 +6,8 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
+from tk_analytics_mw.storage.sqlite.totals import create
+
 _set = Migrations("tk_analytics_mw")
 
 
@@ -88,18 +90,16 @@ def create_deliveries(db: Database) -> None:
 
 @_set()
 def index_events_for_reads(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import postings
+    from tk_analytics_mw.storage.sqlite import segments
 
     # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
-    postings.create(db.conn)
+    segments.create(db.conn)
 
 
 @_set()
 def keep_totals(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import totals
-
-    totals.create(db.conn)
+    create(db.conn)
 
 
 @_set()

@@ -44,11 +44,11 @@ def sessions_of(connection: sqlite3.Connection, wanted: Filter, *, limit: int, a
 
 def session_of(connection: sqlite3.Connection, wanted: Filter, session_id: str) -> Session | None:
     """What those of its events say that are ``wanted``; ``None`` without any."""
-    place, where = _where(connection, wanted, session_id)
+    source = _events_of(connection, wanted, session_id)
     rows = connection.execute(
-        "SELECT event_type, min(created_at), max(created_at), count(*) "  # noqa: S608
-        f"FROM events WHERE {place.sql} AND {where.sql} GROUP BY event_type ORDER BY min(created_at), min(position)",
-        (*place.values, *where.values),
+        f"SELECT event_type, min(created_at), max(created_at), count(*) FROM {source.sql} "  # noqa: S608
+        "GROUP BY event_type ORDER BY min(created_at), min(position)",
+        source.values,
     ).fetchall()
     if not rows:
         return None
@@ -62,15 +62,19 @@ def session_of(connection: sqlite3.Connection, wanted: Filter, session_id: str) 
 
 
 def _has_later(connection: sqlite3.Connection, wanted: Filter, session_id: str, place: Place) -> bool:
-    look, where = _where(connection, wanted, session_id)
+    source = _events_of(connection, wanted, session_id)
     found = connection.execute(
-        f"SELECT 1 FROM events WHERE {look.sql} AND {where.sql} AND (created_at, position) >= (?, ?) LIMIT 1",  # noqa: S608
-        (*look.values, *where.values, *place),
+        f"SELECT 1 FROM {source.sql} AND (created_at, position) >= (?, ?) LIMIT 1",  # noqa: S608
+        (*source.values, *place),
     )
     return found.fetchone() is not None
 
 
-def _where(connection: sqlite3.Connection, wanted: Filter, session_id: str) -> tuple[Condition, Condition]:
-    place = within(connection, Filter(wanted.org_id, equals={"session_id": session_id}))
+def _events_of(connection: sqlite3.Connection, wanted: Filter, session_id: str) -> Condition:
+    """What stands behind ``FROM``."""
     where = condition(wanted)
-    return place, Condition(f"{where.sql} AND session_id = ?", (*where.values, session_id))
+    which = f"{where.sql} AND session_id = ?"
+    look = within(connection, Filter(wanted.org_id, equals={"session_id": session_id}))
+    if look is None:
+        return Condition(f"events WHERE {which}", (*where.values, session_id))
+    return Condition(f"events NOT INDEXED WHERE {look.sql} AND {which}", (*look.values, *where.values, session_id))
