@@ -173,7 +173,7 @@ class StorageSuite(Opened):
 
     @pytest.mark.parametrize(
         "bad",
-        [{"session_id": None}, {"metric": 2**70}, {"device": "\ud800"}, {"event_metadata": {"a": object()}}],
+        [{"metric": 2**70}, {"device": "\ud800"}, {"event_metadata": {"a": object()}}],
         ids=repr,
     )
     def test_of_a_batch_with_an_event_that_is_refused_nothing_is_stored_and_the_next_is(
