@@ -54,7 +54,7 @@ def from_entry_point(group: str, name: str, known: Iterable[str], /, *arguments:
             f"Further ones come with packages that have an entry point in the group {group!r}"
         )
     if len(found) > 1:
-        packages = ", ".join(map(_package, found))
+        packages = ", ".join(sorted(map(_package, found)))
         raise ConfigurationError(f"{setting}: several packages have an entry point {name!r} in {group!r}: {packages}")
     [entry_point] = found
     where = f"{setting}: the entry point {name} = {entry_point.value} of {_package(entry_point)}"

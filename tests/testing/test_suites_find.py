@@ -1,4 +1,4 @@
-"""The suites find what is wrong: storages and authenticators that are broken in one way each, and which tests say so."""
+"""The suites find what is wrong: storages and authenticators that are broken in one way each, and who says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.making import ROOT
 
-BROKEN = '''
+BROKEN = """
 import os
 import pytest
 from tk_analytics_mw import Principal, StorageUnavailable
@@ -157,7 +157,7 @@ class TestTellsTheSecret(Keys):
 
 class TestFallsOver(Keys):
     authenticator = staticmethod(lambda request: key(request) if request.headers["x-key"].encode("ascii") else None)
-'''
+"""
 
 FOUND = {
     "Good": set(),

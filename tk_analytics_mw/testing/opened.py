@@ -79,6 +79,7 @@ class Opened:
         events: list[Event] = []
         while position < until:
             part = storage.reader.rows(Filter(org_id), after=position, until=until)
+            assert part.position > position, "the reader's rows() goes on"
             events += map(event_of, part.rows)
             position = part.position
         return events
