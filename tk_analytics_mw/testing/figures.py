@@ -119,6 +119,7 @@ _steps = st.one_of(
         st.just("erase"),
         st.sampled_from([{"session_id": "s-1"}, {"session_id": "s-2"}, {"user_id": "u-1"}, {"user_id": "u-2"}]),
     ),
+    st.tuples(st.just("purge"), _moments),
     _asked,
     _asked,
     _asked,
@@ -197,6 +198,13 @@ class _Both:
         if isinstance(self.storage, ErasingStorage):
             for storage in (self.storage, self.model):
                 for _ in storage.erasure.erase(Subject(self.org_id, **subject)):
+                    pass
+
+    def purge(self, before: datetime) -> None:
+        """Of the examples before this one as well: nobody looks at those any more."""
+        if isinstance(self.storage, ErasingStorage):
+            for storage in (self.storage, self.model):
+                while storage.erasure.purge(before).events:
                     pass
 
     def _filter(self, wanted: Filter, event_type: str | None = None) -> Filter:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final
 
 from tk_analytics_mw.events import Event
@@ -15,6 +16,8 @@ from tk_analytics_mw.storage.rows import row_of
 
 SLICE: Final = 1_000
 """Positions of one slice of an export."""
+
+_NOTHING: Final = object()
 
 
 class MemoryReader:
@@ -85,29 +88,28 @@ class MemoryReader:
 def in_order(held: Held, wanted: Filter) -> list[tuple[Place, Event]]:
     """The events that are wanted, the oldest first, each with its place in lists."""
     with held.lock:
-        return sorted(
-            (
-                (Place(timestamp(event.created_at), position), event)
-                for position, event in held.events.items()
-                if wants(wanted, event)
-            ),
-            key=lambda item: item[0],
-        )
+        found = [(event.created_at, position, event) for position, event in held.events.items() if wants(wanted, event)]
+    found.sort(key=itemgetter(0, 1))
+    return [(Place(timestamp(moment), position), event) for moment, position, event in found]
 
 
 def wants(wanted: Filter, event: Event) -> bool:
     """Whether an event is one of those."""
+    if event.org_id != wanted.org_id:
+        return False
+    if wanted.since is not None and event.created_at < wanted.since:
+        return False
+    if wanted.until is not None and event.created_at >= wanted.until:
+        return False
+    for name, value in wanted.equals.items():
+        if getattr(event, name) != value:
+            return False
     metadata = event.event_metadata or {}
-    return (
-        event.org_id == wanted.org_id
-        and all(getattr(event, name) == value for name, value in wanted.equals.items())
-        and all(
-            key in metadata and metadata[key] == value and isinstance(metadata[key], bool) == isinstance(value, bool)
-            for key, value in wanted.metadata.items()
-        )
-        and (wanted.since is None or event.created_at >= wanted.since)
-        and (wanted.until is None or event.created_at < wanted.until)
-    )
+    for key, scalar in wanted.metadata.items():
+        there = metadata.get(key, _NOTHING)
+        if there != scalar or isinstance(there, bool) != isinstance(scalar, bool):
+            return False
+    return True
 
 
 def _session(events: list[Event]) -> Session:
