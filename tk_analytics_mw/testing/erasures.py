@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, Final
 
-import pytest
-
 from tk_analytics_mw.storage.erasure import Erased, ErasingStorage, Subject
 from tk_analytics_mw.storage.outbox import DeliveryQuery, DurableStorage, Subscription
 from tk_analytics_mw.testing.making import MOMENT, an_event, number_of
@@ -19,12 +17,7 @@ DAY: Final = timedelta(days=1)
 class ErasureSuite(Opened):
     """``erasure``: the events of one person, and old ones, go; all others stay. Deliveries too, if there are any."""
 
-    @pytest.fixture
-    def storage(self, another: Any) -> Any:
-        """The storage under test."""
-        made = another()
-        assert isinstance(made, ErasingStorage)
-        return made
+    protocol = ErasingStorage
 
     def write(self, storage: Any, *events: Any) -> None:
         """Store events with their deliveries."""

@@ -17,7 +17,7 @@ from tk_analytics_mw.storage.erasure import ErasingStorage, Subject
 from tk_analytics_mw.storage.figures import CountingStorage, Dimension, Figures, Reached
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.testing.making import an_event
-from tk_analytics_mw.testing.opened import Opened, OpenStorage, new_organisation
+from tk_analytics_mw.testing.opened import Opened, new_organisation
 
 START: Final = datetime(2026, 10, 23, 18, tzinfo=timezone.utc)
 DAYS: Final = 5
@@ -129,12 +129,7 @@ _steps = st.one_of(
 class FiguresSuite(Opened):
     """``figures``: whatever is stored, stored again and removed, and whoever asks in between, they are right."""
 
-    @pytest.fixture
-    def storage(self, another: OpenStorage) -> Any:
-        """The storage under test."""
-        made = another()
-        assert isinstance(made, CountingStorage)
-        return made
+    protocol = CountingStorage
 
     @settings(max_examples=100, deadline=None, suppress_health_check=[*HealthCheck])
     @given(

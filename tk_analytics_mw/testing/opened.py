@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.storage.base import Storage
 from tk_analytics_mw.storage.reader import ReadableStorage
 from tk_analytics_mw.storage.rows import event_of
 
@@ -40,6 +41,9 @@ class Opened:
 
     several_processes: ClassVar[bool] = True
     """``False`` for a storage that lives in one process: tests with another one are left out."""
+
+    protocol: ClassVar[Any] = Storage
+    """What the suite is about."""
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:
@@ -66,7 +70,9 @@ class Opened:
     @pytest.fixture
     def storage(self, another: OpenStorage) -> Any:
         """The storage under test."""
-        return another()
+        made = another()
+        assert isinstance(made, self.protocol)
+        return made
 
     def stored(self, storage: Any, org_id: str = "acme") -> Sequence[Event]:
         """Everything that is stored of an organisation, in the order of commits.

@@ -59,12 +59,7 @@ def settle(
 class OutboxSuite(Opened):
     """``write`` with subscriptions, and ``outbox``: at least once, in the order of commits, one deliverer at a time."""
 
-    @pytest.fixture
-    def storage(self, another: OpenStorage) -> Any:
-        """The storage under test."""
-        made = another()
-        assert isinstance(made, DurableStorage)
-        return made
+    protocol = DurableStorage
 
     def test_an_event_is_delivered_to_each_subscription_that_wants_its_type(self, storage: Any) -> None:
         ordered, other = an_event(1), an_event(2, event_type="product cart-add")

@@ -16,7 +16,7 @@ from tk_analytics_mw.queries import Filter, Order
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.reader import ReadableStorage, Reader
 from tk_analytics_mw.testing.making import MOMENT, an_event, event_id
-from tk_analytics_mw.testing.opened import Opened, OpenStorage, examples, new_organisation
+from tk_analytics_mw.testing.opened import Opened, examples, new_organisation
 
 VALUES: Final[tuple[Any, ...]] = ("x", "X", "1", 1, 1.0, 2.5, True, False, None, "true", 'ä"\\', {"r": 1}, [1, "x"])
 """Of metadata: what is easily taken for another one."""
@@ -89,12 +89,7 @@ def _plain(session: Any) -> Any:
 class ReaderSuite(Opened):
     """``reader``: one event, lists, counts, sessions and exports, of one organisation at a time."""
 
-    @pytest.fixture
-    def storage(self, another: OpenStorage) -> Any:
-        """The storage under test."""
-        made = another()
-        assert isinstance(made, ReadableStorage)
-        return made
+    protocol = ReadableStorage
 
     def fill(self, storage: Any, org_id: str, made: Sequence[Mapping[str, Any]]) -> MemoryStorage:
         """Store events there and in a model; give that."""

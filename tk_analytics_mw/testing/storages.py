@@ -174,7 +174,7 @@ class StorageSuite(Opened):
     @pytest.mark.parametrize(
         "bad",
         [{"metric": 2**70}, {"device": "\ud800"}, {"event_metadata": {"a": object()}}],
-        ids=repr,
+        ids=lambda bad: next(iter(bad)),
     )
     def test_of_a_batch_with_an_event_that_is_refused_nothing_is_stored_and_the_next_is(
         self, storage: Any, bad: dict[str, Any]

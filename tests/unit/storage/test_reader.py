@@ -86,7 +86,7 @@ def some_filters(model: Model, source: random.Random, number: int) -> Iterator[F
         yield wanted
 
 
-def check(storage: SqliteStorage, seed: int, number: int = 25) -> None:
+def check(storage: SqliteStorage, seed: int, number: int = 15) -> None:
     model = Model(storage)
     source = random.Random(seed)
     for wanted in some_filters(model, source, number):
