@@ -133,8 +133,11 @@ class Refusals:
             self.write_now()
 
     async def write_later(self, waits: Waits) -> None:
-        """:meth:`write`, when an answer is out."""
-        await waits.read(self.write)
+        """:meth:`write`, when an answer is out: it never raises."""
+        try:
+            await waits.read(self.write)
+        except Exception:
+            logger.exception("refusals could not be written")
 
     def _own(self) -> _Gathered:
         return self._gathered.get(os.getpid()) or self._gathered.setdefault(os.getpid(), _Gathered())
@@ -154,11 +157,16 @@ class _Gathered:
         with self._mutex:
             samples = self._samples.get(key[0])
             if samples is None:
-                samples = self._samples[key[0]] = deque(maxlen=SAMPLES)
+                samples = deque(maxlen=SAMPLES)
+                if len(self._samples) < MOST:
+                    self._samples[key[0]] = samples
             samples.append((moment, key, path))
-            if len(self.counts) >= MOST and key not in self.counts:
-                key = (key[0], OTHER, key[2], OTHER)
-            self.counts[key] += 1
+            self._count(key, 1)
+
+    def _count(self, key: _Key, number: int) -> None:
+        if len(self.counts) >= MOST and key not in self.counts:
+            key = (key[0], OTHER, key[2], OTHER)
+        self.counts[key] += number
 
     def take(self) -> tuple[Counter[_Key], list[_Sample]]:
         with self._mutex:
@@ -168,7 +176,8 @@ class _Gathered:
 
     def give_back(self, counts: Counter[_Key], samples: list[_Sample]) -> None:
         with self._mutex:
-            self.counts += counts
+            for key, number in counts.items():
+                self._count(key, number)
             for sample in reversed(samples):
                 kept = self._samples.setdefault(sample[1][0], deque(maxlen=SAMPLES))
                 if len(kept) < SAMPLES:

@@ -132,11 +132,15 @@ def test_stats_count_what_is_there(shop: Path, events: Path) -> None:
 
 def test_rebuild_counts_again_what_somebody_changed_by_hand(shop: Path, events: Path) -> None:
     run("import", "events.ndjson", "--org", "acme", folder=shop)
+    assert "seconds" in json.loads(run("rebuild", "--json", folder=shop).stdout)
+    counted = "SELECT org_id, day, sum(events) FROM day_totals GROUP BY org_id, day ORDER BY 1, 2"
+    before = rows(shop, counted)
+    assert ("acme", "2026-01-02", 1) in before
     with closing(sqlite3.connect(shop / "analytics.db")) as connection, connection:
-        connection.execute("UPDATE hour_totals SET events = 99")
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] != 3
-    run("rebuild", folder=shop)
-    assert json.loads(run("stats", "--json", folder=shop).stdout)["events"] == 3
+        connection.execute("UPDATE day_totals SET events = 99")
+    assert rows(shop, counted) != before
+    assert "counted again" in run("rebuild", folder=shop).stdout
+    assert rows(shop, counted) == before
 
 
 def test_erase_reports_what_went_and_asks_which_organisation(shop: Path) -> None:

@@ -165,7 +165,14 @@ def test_the_healthcheck_is_true_and_asks_for_no_token(host: Host) -> None:
 
 
 def test_other_methods_are_told_what_is_allowed(host: Host) -> None:
-    for path, methods in {EVENTS: {"POST"}, BATCH: {"POST"}, "/api/analytics/healthcheck": {"GET", "HEAD"}}.items():
+    read = {"GET", "HEAD"}
+    paths = {
+        EVENTS: {"POST", *read},
+        BATCH: {"POST"},
+        "/api/analytics/healthcheck": read,
+        "/api/analytics/refusals": read,
+    }
+    for path, methods in paths.items():
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
             if method in methods:
                 continue
@@ -186,7 +193,7 @@ def test_aliases_serve_the_same_api(make_host) -> None:
         assert host.from_page({"events": [an_event()]}, path=f"{prefix}/events/batch").status == 200
         assert host.request("GET", f"{prefix}/healthcheck").json is True
         assert preflight(host, SHOP, path=f"{prefix}/events").headers["access-control-allow-origin"] == SHOP
-        assert host.request("GET", f"{prefix}/events").status == 405
+        assert host.request("PUT", f"{prefix}/events").status == 405
         assert host.request("GET", f"{prefix}/nothing").status == 404
     assert host.request("GET", "/shop/signal").body == b"host: GET /shop/signal"
     assert len(host.rows()) == 6

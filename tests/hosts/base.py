@@ -158,8 +158,13 @@ class Host(ABC):
 
     def rows(self) -> list[dict[str, Any]]:
         """What is on disk, oldest first, read over a connection of its own."""
-        if not self.database.exists():
-            return []
-        with closing(sqlite3.connect(self.database)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY rowid")]
+        return stored_events(self.database)
+
+
+def stored_events(database: Path) -> list[dict[str, Any]]:
+    """The events of a file, oldest first, read over a connection of its own."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(database)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM events ORDER BY position")]

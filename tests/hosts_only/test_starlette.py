@@ -22,6 +22,7 @@ from starlette.websockets import WebSocket
 from tests.hosts.asgi_faces import call_asgi, scope_of
 from tests.hosts.base import EVENTS, PRIVATE, PUBLIC, SHOP, an_event, default_options
 from tk_analytics_mw import Analytics, ConfigurationError, Event
+from tk_analytics_mw.routes import ROUTES
 
 AS_SERVER = {"Authorization": f"Bearer {PRIVATE}"}
 
@@ -198,11 +199,15 @@ def test_the_router_is_in_the_hosts_openapi(analytics: Analytics) -> None:
     app = FastAPI()
     app.include_router(analytics.router())
     document = app.openapi()
-    assert {path: set(methods) for path, methods in document["paths"].items()} == {
-        EVENTS: {"post"},
-        f"{EVENTS}/batch": {"post"},
-        "/api/analytics/healthcheck": {"get"},
+    described = {(path, method) for path, operations in document["paths"].items() for method in operations}
+    # All that is answered, and nothing else: a new endpoint is described, too.
+    assert described == {
+        (f"/api/analytics/{below}".replace(":path}", "}"), method.lower())
+        for below, methods in ROUTES.items()
+        for method in methods
+        if method != "HEAD"
     }
+    assert {(EVENTS, "get"), (EVENTS, "post"), (f"{EVENTS}/batch", "post")} <= described
     create_event = document["paths"][EVENTS]["post"]
     schema = create_event["requestBody"]["content"]["application/json"]["schema"]
     assert set(schema["properties"]) >= {"eventType", "orgId", "sessionId", "configId", "metric"}

@@ -147,7 +147,7 @@ def test_no_way_of_writing_it_hides_a_key_that_is_given_twice(colon: str, text: 
 
 @pytest.mark.parametrize(
     "value",
-    [{1: "a"}, {"a": {None: 1}}, {"a"}, b"bytes", [object()], 1j, float("nan"), [-math.inf], 2**63, "\x00", ["\ud800"]],
+    [{1: "a"}, {"a": {None: 1}}, {"a"}, b"bytes", [Ellipsis], 1j, float("nan"), [-math.inf], 2**63, "\x00", ["\ud800"]],
     ids=repr,
 )
 def test_values_of_host_code_that_json_has_not_are_found(value: object) -> None:

@@ -173,7 +173,7 @@ def test_one_request_looks_and_the_others_go_on(tokens: StoredTokens, clock: Clo
 
 
 def test_when_the_database_cannot_be_asked_what_is_known_counts_for_some_seconds_and_then_nobody_gets_in(
-    tokens: StoredTokens, clock: Clock, storage: SqliteStorage
+    tokens: StoredTokens, clock: Clock, storage: SqliteStorage, store: Counting
 ) -> None:
     text = new_token("private")
     keep(storage, text)
@@ -191,6 +191,11 @@ def test_when_the_database_cannot_be_asked_what_is_known_counts_for_some_seconds
     with pytest.raises(Refused) as refused:
         ask(tokens, text)
     assert refused.value.status == 503
+    reads = store.reads
+    for _ in range(100):
+        with pytest.raises(Refused):
+            ask(tokens, new_token("private"))
+    assert store.reads == reads, "a database that is in trouble is left alone for a second"
 
 
 def test_what_ended_long_ago_is_not_read(storage: SqliteStorage) -> None:

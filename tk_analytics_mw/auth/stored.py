@@ -140,23 +140,24 @@ class StoredTokens:
             now = self._clock()
             age = now - self._read_at
             if age > FRESH or (age > READ_EVERY and digest not in self._known):
-                if now - self._failed_at > READ_EVERY:  # a database that is in trouble is left alone for a while
-                    self._try_to_read()
-                age = self._clock() - self._read_at
-                if age > STALE or (age > READ_EVERY and digest not in self._known):
+                # A database that is in trouble is left alone for a while.
+                has_read = now - self._failed_at > READ_EVERY and self._try_to_read()
+                if not has_read and (age > STALE or digest not in self._known):
                     raise Refused(
                         "The token cannot be checked now: try again.", status=503, headers={"Retry-After": "1"}
                     )
         self._note_use(digest)
 
-    def _try_to_read(self) -> None:
+    def _try_to_read(self) -> bool:
         try:
             self._read()
         except (StorageUnavailable, ReadTooLong) as error:
             self._failed_at = self._clock()
             logger.warning("the tokens cannot be read: %s", error)
+            return False
         finally:
             self._reading = False
+        return True
 
     def _note_use(self, digest: bytes) -> None:
         known = self._known.get(digest)

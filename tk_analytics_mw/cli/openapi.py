@@ -7,7 +7,6 @@ import json
 import click
 
 from tk_analytics_mw.cli.target import with_parts
-from tk_analytics_mw.openapi import document
 from tk_analytics_mw.parts import Parts
 
 
@@ -15,4 +14,6 @@ from tk_analytics_mw.parts import Parts
 @with_parts
 def openapi(parts: Parts) -> None:
     """Print the description of the API, OpenAPI 3.1."""
+    from tk_analytics_mw.openapi import document  # it takes longer than everything else to import
+
     click.echo(json.dumps(document(parts.prefixes[0].rstrip("/")), indent=2))

@@ -19,8 +19,9 @@ from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.rows import COLUMNS, event_of
 from tk_analytics_mw.storage.sqlite import SqliteStorage
+from tk_analytics_mw.storage.sqlite.candidates import find
 from tk_analytics_mw.storage.sqlite.filters import condition
-from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT, find
+from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT
 from tk_analytics_mw.testing.readers import compare
 
 ORGANISATION = organisations()[0].org_id

@@ -111,7 +111,7 @@ def test_a_name_is_imported_and_its_class_called(tmp_path: Path, monkeypatch: py
         (WithoutClose(), "WithoutClose has no method close"),
         (Async(), "Async.write is async"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
 def test_what_is_no_storage_stops_the_start_and_says_why(setting: Any, told: str) -> None:
     with pytest.raises(ConfigurationError, match="storage") as caught:

@@ -26,7 +26,7 @@ _SUMS: Final = """
 """
 _FROM_EVENTS: Final = """
     SELECT {key} AS key, session_id, user_id, 1 AS events, events.metric AS metric
-    FROM json_each(?) AS stretch CROSS JOIN events
+    FROM (SELECT value FROM json_each(?)) AS stretch CROSS JOIN events
     WHERE {where}
         AND created_at >= json_extract(stretch.value, '$[0]') AND created_at < json_extract(stretch.value, '$[1]')
 """

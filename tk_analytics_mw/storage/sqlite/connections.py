@@ -118,6 +118,7 @@ class Connections:
                 if isinstance(error, sqlite3.OperationalError) and time.monotonic() > deadline:
                     raise ReadTooLong(seconds) from error
                 if isinstance(error, (sqlite3.OperationalError, OSError)) or type(error) is sqlite3.DatabaseError:
+                    logger.warning("SQLite: %s (%s was not read)", error, self.path)
                     raise StorageUnavailable(f"SQLite: {error} ({self.path})") from error
                 raise
 

@@ -70,7 +70,7 @@ class SqliteErasure:
             erased = Erased()
             for first in range(0, len(positions), SLICE):
                 with self._connections.transaction() as connection:
-                    erased += _delete(connection, positions[first : first + SLICE], condition, values)
+                    erased += _delete(connection, positions[first : first + SLICE])
             yield Progress(erased, stop, end)
 
     def count(self, before: datetime) -> int:
@@ -92,7 +92,7 @@ class SqliteErasure:
             if not _column(snapshot, oldest, (first, 1)):
                 return Erased()
         with self._connections.transaction() as connection:
-            return _delete(connection, _column(connection, oldest, (first, limit)), "1", ())
+            return _delete(connection, _column(connection, oldest, (first, limit)))
 
     def finish(self) -> bool:
         """See :meth:`Erasure.finish <tk_analytics_mw.storage.erasure.Erasure.finish>`."""
@@ -126,28 +126,19 @@ def _condition(subject: Subject) -> tuple[str, tuple[str, ...]]:
     return " AND ".join(f"{name} = ?" for name in known), tuple(known.values())
 
 
-def _delete(connection: sqlite3.Connection, positions: Sequence[int], condition: str, values: Sequence[Any]) -> Erased:
-    """Delete the events at these positions, and everything that belongs to them, within the transaction.
-
-    The condition once more: since they were found, one may have gone, and another event have got its position.
-    """
+def _delete(connection: sqlite3.Connection, positions: Sequence[int]) -> Erased:
+    """Delete the events at these positions, and everything that belongs to them, within the transaction."""
     events = deliveries = 0
     names = _column(connection, _NAMES)
     for first in range(0, len(positions), _VALUES):
         some = positions[first : first + _VALUES]
         places = ", ".join("?" * len(some))
-        there = _column(
-            connection,
-            f"SELECT position FROM events WHERE position IN ({places}) AND {condition}",  # noqa: S608
-            (*some, *values),
-        )
-        places = ", ".join("?" * len(there))
         for name in names:
             deliveries += connection.execute(
                 f"DELETE FROM deliveries WHERE name = ? AND position IN ({places})",  # noqa: S608
-                (name, *there),
+                (name, *some),
             ).rowcount
-        events += connection.execute(f"DELETE FROM events WHERE position IN ({places})", there).rowcount  # noqa: S608
+        events += connection.execute(f"DELETE FROM events WHERE position IN ({places})", some).rowcount  # noqa: S608
     return Erased(events, deliveries)
 
 

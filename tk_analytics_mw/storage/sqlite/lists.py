@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.sqlite.candidates import Found, Part, find
 from tk_analytics_mw.storage.sqlite.filters import Condition, condition
-from tk_analytics_mw.storage.sqlite.postings import Found, Part, find
 
 MOST_RANGES: Final = 100
 """Of one condition: SQLite nests them, and takes no more than a thousand."""

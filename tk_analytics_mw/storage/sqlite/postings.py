@@ -22,7 +22,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.queries import EQUAL_COLUMNS, Filter
@@ -43,42 +43,8 @@ MOST_PAIRS: Final = 64
 SECONDS: Final = 0.5
 """How long one question may look at segments before it is answered."""
 
-MOST_SEARCHED: Final = 4 * SEGMENT
-"""Events that may be searched one by one; beyond it postings are of no use yet."""
-
 _FIELDS: Final = tuple(name for name in EQUAL_COLUMNS if name != "id")  # an id has an index of its own
 _CROWDED: Final = ("", "")  # stands for events with more than MOST_PAIRS
-
-
-class Part(NamedTuple):
-    """Events among which those that are wanted are: some from ``low`` to ``high``."""
-
-    low: int
-    high: int
-    offsets: bytes | None = None
-    first: str = ""
-    last: str = "~"
-    """No event of it is earlier than ``first`` or later than ``last``."""
-
-    @property
-    def positions(self) -> list[int] | None:
-        """Of the events that may be wanted; ``None`` for all of them."""
-        return None if self.offsets is None else [self.low + offset for offset in array("H", self.offsets)]
-
-
-class Found(NamedTuple):
-    """Where the events are that are wanted."""
-
-    parts: list[Part]
-    """Of segments with postings."""
-    events: int
-    """That the postings have, of one of the values that are asked for."""
-    exact: bool
-    """Whether those are all that have this value, and no others are among them."""
-    frequent: bool
-    """Whether to go through events by time is faster."""
-    searched: list[Part]
-    """Of which there are no postings."""
 
 
 class Postings:
@@ -94,7 +60,7 @@ class Postings:
 
     def prepare(self, wanted: Filter) -> None:
         """Look at segments that nobody has looked at, as far as time allows. What cannot be written is left."""
-        if not [*_keys(wanted)] or not self._looking.acquire(blocking=False):
+        if not [*keys_of(wanted)] or not self._looking.acquire(blocking=False):
             return
         try:
             self.look(SECONDS)
@@ -142,43 +108,8 @@ class Postings:
                 connection.executemany("INSERT INTO postings VALUES (?, ?, ?, ?)", postings)
 
 
-def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
-    """Where the events of ``wanted`` are; ``None`` if postings cannot say.
-
-    Args:
-        connection: with a snapshot.
-        wanted: which events.
-    """
-    keys = [*_keys(wanted)]
-    if not keys:
-        return None
-    searched = [*_searched(connection)]
-    if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
-        return None
-    found = [_parts(connection, either) for either in keys]
-    parts, events, exact = min(found, key=lambda each: each[1])
-    low, high = _ends(connection)
-    return Found(parts, events, exact, events * SEGMENT > (high - low) * MANY, searched)
-
-
-def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
-    parts = []
-    total = 0
-    exact = True
-    for number, key in enumerate(keys):
-        for segment, first, last, events, offsets in connection.execute(
-            "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
-            "WHERE key = ? AND ready",
-            (key,),
-        ):
-            low = segment << BITS
-            parts.append(Part(low, low + SEGMENT - 1, offsets, first, last))
-            total += events
-            exact = number == 0  # else there are events that may have any key
-    return parts, total, exact
-
-
-def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
+def ends(connection: sqlite3.Connection) -> tuple[int, int]:
+    """The first and the last position of events; an empty range without any."""
     # Each for itself: for both at once SQLite would go through the whole table.
     [low] = connection.execute("SELECT min(position) FROM events").fetchone()
     [high] = connection.execute("SELECT max(position) FROM events").fetchone()
@@ -186,39 +117,12 @@ def _ends(connection: sqlite3.Connection) -> tuple[int, int]:
 
 
 def _missing(connection: sqlite3.Connection) -> Iterator[int]:
-    first, last = _ends(connection)
+    first, last = ends(connection)
     [number] = connection.execute("SELECT count(*) FROM segments WHERE ready").fetchone()
     if number >= (last >> BITS) - (first >> BITS):  # the last one is not complete
         return
     ready = {segment for (segment,) in connection.execute("SELECT segment FROM segments WHERE ready")}
     yield from (segment for segment in range(first >> BITS, last >> BITS) if segment not in ready)
-
-
-def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
-    """The stretches without postings."""
-    low, high = _ends(connection)
-    for first, last in _runs(connection):
-        if low < first << BITS:
-            yield Part(low, (first << BITS) - 1)
-        low = max(low, last + 1 << BITS)
-    if low <= high:
-        yield Part(low, high)
-
-
-def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """The first and the last of segments that follow one another, ascending."""
-    first, last, number = connection.execute(
-        "SELECT min(segment), max(segment), count(*) FROM segments WHERE ready"
-    ).fetchone()
-    if not number:
-        return []
-    if number == last - first + 1:
-        return [(first, last)]  # nearly always, and a tenth of the time
-    return connection.execute(
-        "SELECT min(segment), max(segment) FROM ("
-        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready"
-        ") GROUP BY run ORDER BY 1"
-    ).fetchall()
 
 
 def _postings(rows: Iterable[tuple[Any, ...]]) -> dict[int, array[int]]:
@@ -243,7 +147,7 @@ def _pairs(metadata: dict[str, Any]) -> list[tuple[str, Any]]:
     return pairs if len(pairs) <= MOST_PAIRS else [_CROWDED]
 
 
-def _keys(wanted: Filter) -> Iterator[tuple[int, ...]]:
+def keys_of(wanted: Filter) -> Iterator[tuple[int, ...]]:
     """For each value that is asked for, the numbers of the postings that have it."""
     for name, value in wanted.equals.items():
         if name in _FIELDS:

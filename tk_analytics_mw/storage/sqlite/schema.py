@@ -13,36 +13,34 @@ _set = Migrations("tk_analytics_mw")
 
 @_set()
 def create_events(db: Database) -> None:
-    text = str
-    db.create_table(
-        "events",
-        {
-            "position": int,  # the order of commits, which that of ids is not
-            "id": text,
-            "created_at": text,
-            "event_type": text,
-            "spelling": text,
-            "org_id": text,
-            "session_id": text,
-            "event_metadata": text,
-            "asset_id": text,
-            "user_id": text,
-            "config_id": text,
-            "configuration": text,
-            "device": text,
-            "device_type": text,
-            "device_family": text,
-            "system": text,
-            "browser": text,
-            "user_agent": text,
-            "metric": float,
-            "request_url": text,
-            "request_origin": text,
-            "referer": text,
-            "idempotency_key": text,
-        },
-        pk="position",
-        not_null={"id", "created_at", "event_type", "spelling", "org_id", "session_id", "metric", "referer"},
+    # The position is the order of commits, which that of ids is not. AUTOINCREMENT: that of an event which was
+    # erased is given to no other, so who reads on from a position misses none.
+    db.execute(
+        """CREATE TABLE events (
+            position INTEGER PRIMARY KEY AUTOINCREMENT,
+            id TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            event_type TEXT NOT NULL,
+            spelling TEXT NOT NULL,
+            org_id TEXT NOT NULL,
+            session_id TEXT NOT NULL,
+            event_metadata TEXT,
+            asset_id TEXT,
+            user_id TEXT,
+            config_id TEXT,
+            configuration TEXT,
+            device TEXT,
+            device_type TEXT,
+            device_family TEXT,
+            system TEXT,
+            browser TEXT,
+            user_agent TEXT,
+            metric REAL NOT NULL,
+            request_url TEXT,
+            request_origin TEXT,
+            referer TEXT NOT NULL,
+            idempotency_key TEXT
+        )"""
     )
     db.execute("CREATE UNIQUE INDEX events_id ON events (id)")
     # Only rows with a key are in it: who sends none pays nothing.

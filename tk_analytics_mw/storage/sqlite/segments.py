@@ -30,9 +30,7 @@ def create(connection: sqlite3.Connection) -> None:
         ) WITHOUT ROWID"""
     )
     for change in ("DELETE", "UPDATE"):
-        # That of the last event as well: the next one that is stored may get a position of those that went.
-        forget = f"segment IN (old.position >> {BITS}, (SELECT max(position) FROM events) >> {BITS})"  # noqa: S608
         connection.execute(
             f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
-            f"BEGIN DELETE FROM segments WHERE {forget}; END"
+            f"BEGIN DELETE FROM segments WHERE segment = old.position >> {BITS}; END"
         )

@@ -18,7 +18,7 @@ _BY_TYPE: Final = """
     SELECT event_type, sum(events) FROM (
         SELECT event_type, events FROM hour_totals WHERE org_id = ? AND event_type != ''
         UNION ALL
-        SELECT event_type, 1 FROM json_each(?) AS stretch CROSS JOIN events
+        SELECT event_type, 1 FROM (SELECT value FROM json_each(?)) AS stretch CROSS JOIN events
         WHERE org_id = ?
             AND created_at >= json_extract(stretch.value, '$[0]') AND created_at < json_extract(stretch.value, '$[1]')
     ) GROUP BY event_type ORDER BY event_type

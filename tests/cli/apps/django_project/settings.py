@@ -6,3 +6,6 @@ DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.envi
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TK_ANALYTICS = {"STORAGE": os.environ["STORAGE"]}
+ROOT_URLCONF = "urls"
+ALLOWED_HOSTS = ["localhost"]
+MIDDLEWARE = ["tk_analytics_mw.django.AnalyticsMiddleware"]

@@ -1,0 +1,109 @@
+"""Where the events that are wanted may be, as postings say."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.storage.sqlite.postings import MANY, SEGMENT, ends, keys_of
+from tk_analytics_mw.storage.sqlite.segments import BITS
+
+MOST_SEARCHED: Final = 4 * SEGMENT
+"""Events that may be searched one by one; beyond it postings are of no use yet."""
+
+
+class Part(NamedTuple):
+    """Events among which those that are wanted are: some from ``low`` to ``high``."""
+
+    low: int
+    high: int
+    offsets: bytes | None = None
+    first: str = ""
+    last: str = "~"
+    """No event of it is earlier than ``first`` or later than ``last``."""
+
+    @property
+    def positions(self) -> list[int] | None:
+        """Of the events that may be wanted; ``None`` for all of them."""
+        return None if self.offsets is None else [self.low + offset for offset in array("H", self.offsets)]
+
+
+class Found(NamedTuple):
+    """Where the events are that are wanted."""
+
+    parts: list[Part]
+    """Of segments with postings."""
+    events: int
+    """That the postings have, of one of the values that are asked for."""
+    exact: bool
+    """Whether those are all that have this value, and no others are among them."""
+    frequent: bool
+    """Whether to go through events by time is faster."""
+    searched: list[Part]
+    """Of which there are no postings."""
+
+
+def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
+    """Where the events of ``wanted`` are; ``None`` if postings cannot say.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+    """
+    keys = [*keys_of(wanted)]
+    if not keys:
+        return None
+    searched = [*_searched(connection)]
+    if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
+        return None
+    found = [_parts(connection, either) for either in keys]
+    parts, events, exact = min(found, key=lambda each: each[1])
+    low, high = ends(connection)
+    return Found(parts, events, exact, events * SEGMENT > (high - low) * MANY, searched)
+
+
+def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
+    parts = []
+    total = 0
+    exact = True
+    for number, key in enumerate(keys):
+        for segment, first, last, events, offsets in connection.execute(
+            "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
+            "WHERE key = ? AND ready",
+            (key,),
+        ):
+            low = segment << BITS
+            parts.append(Part(low, low + SEGMENT - 1, offsets, first, last))
+            total += events
+            exact = number == 0  # else there are events that may have any key
+    return parts, total, exact
+
+
+def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
+    """The stretches without postings."""
+    low, high = ends(connection)
+    for first, last in _runs(connection):
+        if low < first << BITS:
+            yield Part(low, (first << BITS) - 1)
+        low = max(low, last + 1 << BITS)
+    if low <= high:
+        yield Part(low, high)
+
+
+def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """The first and the last of segments that follow one another, ascending."""
+    first, last, number = connection.execute(
+        "SELECT min(segment), max(segment), count(*) FROM segments WHERE ready"
+    ).fetchone()
+    if not number:
+        return []
+    if number == last - first + 1:
+        return [(first, last)]  # nearly always, and a tenth of the time
+    return connection.execute(
+        "SELECT min(segment), max(segment) FROM ("
+        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready"
+        ") GROUP BY run ORDER BY 1"
+    ).fetchall()
