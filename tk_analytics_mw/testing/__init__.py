@@ -38,8 +38,9 @@ _HOME = {
     "an_event": "making",
 }
 
-if "pytest" in sys.modules:  # before they are imported: a failing assert of theirs is to say why
-    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{module}" for module in {"opened", *_HOME.values()}))
+_pytest = sys.modules.get("pytest")
+if _pytest is not None:  # before they are imported: a failing assert of theirs is to say why
+    _pytest.register_assert_rewrite(*(f"{__name__}.{module}" for module in ("opened", *_HOME.values())))
 
 __all__ = [
     "AnalyticsRecorder",
