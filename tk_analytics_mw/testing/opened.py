@@ -26,7 +26,7 @@ PATIENCE: Final = 30.0
 """Seconds until a child that was forked is taken to hang."""
 
 # The storage is the same for all examples of a test; each example has an organisation of its own in it.
-examples: Final = settings(deadline=None, suppress_health_check=[*HealthCheck])
+examples: Final = settings(max_examples=50, deadline=None, suppress_health_check=[*HealthCheck])
 
 _numbers: Final = itertools.count(1)
 
