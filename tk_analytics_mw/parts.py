@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.combined import AnyOf
@@ -19,7 +19,7 @@ from tk_analytics_mw.events import EventTypes
 from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.host_requests import HostRequests, login_of
 from tk_analytics_mw.messages import Request
-from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.plugins import from_entry_point, load_object
 from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
@@ -30,6 +30,10 @@ from tk_analytics_mw.storage.tokens import TokenStorage
 from tk_analytics_mw.storage.urls import storage_from
 from tk_analytics_mw.upkeep import Chore, KeptStorage, Retention
 from tk_analytics_mw.waiting import Around, Awaiting, Blocking
+
+AUTHENTICATORS: Final = "tk_analytics_mw.authenticators"
+"""Group of the entry points by which other packages offer authenticators. What one leads to is what the setting
+``authenticator`` takes; a class is called without arguments."""
 
 
 class Asked(NamedTuple):
@@ -97,6 +101,46 @@ def build_parts(
     storage = storage_from(settings.storage, durability=settings.durability, commit_timeout=settings.commit_timeout)
     hooks.use(types, storage)
     blocking = Blocking(around, run_async)
+    return Parts(
+        settings=settings,
+        event_types=types,
+        private_only=frozenset(types.require(value) for value in settings.private_only),
+        prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
+        authenticators=tuple(_authenticators(settings.authenticator)),
+        identify=login_of(settings.identify, requests),
+        hooks=hooks,
+        receivers=receivers,
+        reachable=Reachable(settings.webhook_allow),
+        awaiting=Awaiting(around),
+        blocking=blocking,
+        **_keeping(settings, hooks, blocking, storage),
+    )
+
+
+@contextmanager
+def kept_in(storage: Storage, parts: Parts) -> Iterator[None]:
+    """Let an application keep everything in another storage for a while: for tests.
+
+    Its faces have the parts already, wherever they keep them; so the parts stay, and what is in them changes.
+    """
+    instead = _keeping(parts.settings, parts.hooks, parts.blocking, storage)
+    before = {name: getattr(parts, name) for name in instead}
+    _put(parts, instead)
+    try:
+        yield
+    finally:
+        parts.refusals.close()
+        parts.writes.close()
+        _put(parts, before)
+
+
+def _put(parts: Parts, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        object.__setattr__(parts, name, value)  # frozen for everybody else
+
+
+def _keeping(settings: Settings, hooks: Hooks, blocking: Blocking, storage: Storage) -> dict[str, Any]:
+    """The parts that have to do with where things are kept."""
     deliverer = None
     if isinstance(storage, DurableStorage):
         deliverer = Deliverer(hooks, storage.outbox, blocking, keep=settings.keep_deliveries_days * 86_400)
@@ -105,25 +149,14 @@ def build_parts(
         DeliveringStorage(storage, hooks, deliverer if settings.deliver_in_process else None),
         [refusals.write, *_upkeep(settings, storage)],
     )
-    return Parts(
-        settings=settings,
-        event_types=types,
-        private_only=frozenset(types.require(value) for value in settings.private_only),
-        prefixes=tuple(f"{prefix}/" for prefix in dict.fromkeys([settings.prefix, *settings.aliases])),
-        authenticators=tuple(_authenticators(settings.authenticator)),
-        identify=login_of(settings.identify, requests),
-        tokens=_tokens(settings, storage),
-        hooks=hooks,
-        receivers=receivers,
-        storage=storage,
-        writes=writes,
-        commits=GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
-        refusals=refusals,
-        deliverer=deliverer,
-        reachable=Reachable(settings.webhook_allow),
-        awaiting=Awaiting(around),
-        blocking=blocking,
-    )
+    return {
+        "tokens": _tokens(settings, storage),
+        "storage": storage,
+        "writes": writes,
+        "commits": GroupCommit(writes, queue_limit=settings.queue_limit, timeout=settings.commit_timeout),
+        "refusals": refusals,
+        "deliverer": deliverer,
+    }
 
 
 def limit_bodies(parts: Parts, limit: int | None) -> Parts:
@@ -165,7 +198,8 @@ def _authenticators(setting: Any) -> Iterator[Asked]:
     if setting is None:
         return
     if isinstance(setting, str):
-        setting = load_object(setting, "authenticator")
+        named = ":" not in setting
+        setting = from_entry_point(AUTHENTICATORS, setting, ()) if named else load_object(setting, "authenticator")
     if isinstance(setting, AnyOf):
         for member in setting.members:
             yield from _authenticators(member)

@@ -1,6 +1,7 @@
 """A storage of your own: one line of JSON an event, in a file that any log shipper can follow.
 
-Run it with ``gunicorn --workers 2 app:application`` in this folder. Any number of processes may share the file.
+Run it with ``gunicorn --workers 2 app:application`` in this folder. Any number of processes may share the file. That it
+is a good one is proven by ``test_app.py`` beside it: ``pytest test_app.py``.
 """
 
 import fcntl
@@ -12,27 +13,35 @@ from tk_analytics_mw import Analytics, Event, PrivateToken, StorageUnavailable
 
 
 class JsonLinesStorage:
-    """Keeps events in a text file, and in memory where each of them is: 200 bytes an event."""
+    """Keeps events in a text file, and in memory where each of them is: 400 bytes an event."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path).absolute()
-        self._places: dict[tuple[str, str], int] = {}  # in bytes from the start of the file
+        self._places: dict[tuple[str, ...], int] = {}  # in bytes from the start of the file, by id and by key
         self._end = 0  # of what is known
 
     def write(self, events: list[Event]) -> list[Event]:
+        lines = [event.model_dump_json().encode() + b"\n" for event in events]
         try:
             with self.path.open("a+b") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)  # threads too: each has opened the file for itself
                 self._read_on(file)
-                new: dict[tuple[str, str], Event] = {}
-                for event in events:
-                    if _key(event) not in self._places:
-                        new.setdefault(_key(event), event)
                 file.truncate(self._end)  # drops a line that a killed process did not finish
-                file.write(b"".join(event.model_dump_json().encode() + b"\n" for event in new.values()))
-                file.flush()
-                os.fsync(file.fileno())  # only now the client may have its 200
-                return [new.get(_key(event)) or self._read(file, _key(event)) for event in events]
+                start, new = self._end, b""
+                for event, line in zip(events, lines, strict=True):
+                    if self._place(event) is None:
+                        self._learn(event, self._end)
+                        self._end += len(line)
+                        new += line
+                try:
+                    file.write(new)
+                    file.flush()
+                    os.fsync(file.fileno())  # only now the client may have its 200
+                except OSError:
+                    self._places, self._end = {}, 0  # whatever is there: it is read again
+                    os.ftruncate(file.fileno(), start)
+                    raise
+                return [self._first(file, event) for event in events]
         except OSError as error:  # a full disk: 503, and the client tries again
             raise StorageUnavailable(str(error)) from error
 
@@ -44,16 +53,22 @@ class JsonLinesStorage:
         file.seek(self._end)
         for line in file:
             if line.endswith(b"\n"):
-                self._places.setdefault(_key(Event.model_validate_json(line)), self._end)
+                self._learn(Event.model_validate_json(line), self._end)
                 self._end += len(line)
 
-    def _read(self, file: BinaryIO, key: tuple[str, str]) -> Event:
-        file.seek(self._places[key])
-        return Event.model_validate_json(file.readline())
+    def _learn(self, event: Event, place: int) -> None:
+        self._places[event.id,] = place
+        if event.idempotency_key is not None:
+            self._places[event.org_id, event.idempotency_key] = place
 
+    def _place(self, event: Event) -> int | None:
+        by_key = self._places.get((event.org_id, event.idempotency_key or ""))
+        return self._places.get((event.id,)) if by_key is None else by_key
 
-def _key(event: Event) -> tuple[str, str]:
-    return event.org_id, event.idempotency_key or event.id
+    def _first(self, file: BinaryIO, event: Event) -> Event:
+        file.seek(self._place(event) or 0)
+        first = Event.model_validate_json(file.readline())
+        return first if first.org_id == event.org_id else event  # nothing is told of other organisations
 
 
 analytics = Analytics(

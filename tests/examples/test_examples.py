@@ -166,6 +166,16 @@ def test_custom_storage(tmp_path: Path) -> None:
     assert len({line["id"] for line in lines}) == len(lines) == 12
 
 
+def test_the_custom_storage_is_as_every_storage_must_be() -> None:
+    folder = EXAMPLES / "custom_storage"
+    command = [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "--rootdir", ".", "-p", "no:cacheprovider"]
+    run = subprocess.run(
+        [*command, "test_app.py"], cwd=folder, capture_output=True, text=True, timeout=150, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert re.search(r"(\d+) passed", run.stdout), run.stdout
+
+
 def test_custom_authenticator(tmp_path: Path) -> None:
     environment = {"TK_ANALYTICS_STORAGE": f"sqlite:///{tmp_path / 'analytics.db'}"}
     command = ("uvicorn", "--port", "{port}", "app:app")

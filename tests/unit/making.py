@@ -6,27 +6,17 @@ import os
 import subprocess
 import sys
 import textwrap
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tk_analytics_mw.events import Event, build_event
+from tk_analytics_mw import Event, testing
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def an_event(id_: str = "e-1", **fields: Any) -> Event:
-    """A stored event."""
-    values: dict[str, Any] = {
-        "id": id_,
-        "created_at": datetime(2026, 11, 23, 12, 0, 0, 1000, tzinfo=timezone.utc),
-        "event_type": "product ordered",
-        "spelling": "product ordered",
-        "org_id": "acme",
-        "session_id": "s-1",
-        **fields,
-    }
-    return build_event(values)
+    """A stored event, whose id says what the test wants to say of it."""
+    return testing.an_event(id_, **fields)
 
 
 def run_script(script: str, *options: str, cwd: Path | None = None) -> str:

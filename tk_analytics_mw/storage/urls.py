@@ -1,4 +1,5 @@
-"""From a setting to a storage. A further engine is one more line in :data:`_SCHEMES`."""
+"""From a setting to a storage. A further engine of ours is one more line in :data:`_SCHEMES`; one of another package is
+an entry point."""
 
 from __future__ import annotations
 
@@ -8,8 +9,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.plugins import load_object
+from tk_analytics_mw.plugins import from_entry_point, load_object
 from tk_analytics_mw.storage.base import Storage
+
+ENTRY_POINTS: Final = "tk_analytics_mw.storages"
+"""Group of the entry points by which other packages add schemes. The name is the scheme, in small letters; what it
+leads to is called with the whole URL and the keywords ``durability`` and ``commit_timeout``, and gives a storage."""
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
@@ -18,8 +23,9 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
     """Make the storage that the setting ``storage`` describes.
 
     Args:
-        setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not),
-            ``"package.module:Class"``, or an object that has ``write`` and ``close``.
+        setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
+            ``memory://`` for tests; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``,
+            or an object that has ``write`` and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 
@@ -31,16 +37,17 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
         if url is not None:
             scheme, rest = url.groups()
             build = _SCHEMES.get(scheme.lower())
-            if build is None:
-                raise ConfigurationError(
-                    f"storage: there is no scheme {scheme!r}; known: {', '.join(f'{name}://' for name in _SCHEMES)}"
-                )
-            return build(rest, durability, commit_timeout)
-        if ":" not in setting:
+            if build is not None:
+                return build(rest, durability, commit_timeout)
+            setting = from_entry_point(
+                ENTRY_POINTS, scheme.lower(), [*_SCHEMES], setting, durability=durability, commit_timeout=commit_timeout
+            )
+        elif ":" not in setting:
             raise ConfigurationError(
                 f"storage: {setting!r} is neither a URL, such as sqlite:///analytics.db, nor 'package.module:Class'"
             )
-        setting = load_object(setting, "storage")
+        else:
+            setting = load_object(setting, "storage")
     if isinstance(setting, type):
         raise ConfigurationError(f"storage: write {setting.__name__}(…), an object and not the class")
     for name in ("write", "close"):
@@ -67,4 +74,12 @@ def _sqlite(rest: str, durability: str, commit_timeout: float) -> Storage:
     return SqliteStorage(path, durability=durability, busy_timeout=commit_timeout)  # type: ignore[arg-type]
 
 
-_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite}
+def _memory(rest: str, _durability: str, _commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.memory import MemoryStorage
+
+    if rest:
+        raise ConfigurationError("storage: write memory:// and nothing behind it")
+    return MemoryStorage()
+
+
+_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite, "memory": _memory}

@@ -55,25 +55,6 @@ def deliveries(storage: SqliteStorage) -> list[tuple[str, str]]:
     return sorted((row.name, row.event_id) for row in storage.outbox.find(DeliveryQuery(), limit=1000))
 
 
-def test_the_events_of_a_user_go_with_their_deliveries_and_nothing_else(storage: SqliteStorage) -> None:
-    events = [
-        an_event("e-1", user_id="jane"),
-        an_event("e-2", user_id="jane", event_type="product cart-add"),
-        an_event("e-3", user_id="joe"),
-        an_event("e-4"),
-        an_event("e-5", user_id="jane", org_id="rival"),
-    ]
-    storage.write(events, DUE)
-    assert storage.erasure.organisations(Subject(user_id="jane")) == ["acme", "rival"]
-    assert erase(storage, user_id="jane", org_id="acme") == Erased(events=2, deliveries=3)
-    assert ids(storage) == ["e-3", "e-4", "e-5"]
-    assert deliveries(storage) == [(name, id_) for name in ("mail", "stock") for id_ in ("e-3", "e-4", "e-5")]
-    assert erase(storage, user_id="jane", org_id="acme") == Erased(), "it may be repeated"
-    assert erase(storage, user_id="jane") == Erased(events=1, deliveries=2)
-    assert erase(storage, session_id="s-1") == Erased(events=2, deliveries=4)
-    assert ids(storage) == []
-
-
 @pytest.mark.parametrize("given", [{}, {"user_id": "a", "session_id": "b"}, {"org_id": "acme"}])
 def test_a_subject_is_a_user_or_a_session(given: dict[str, str]) -> None:
     with pytest.raises(ConfigurationError):
@@ -98,18 +79,6 @@ def test_the_position_of_one_that_has_gone_is_given_to_no_other(storage: SqliteS
     list(storage.erasure.erase(Subject(user_id="jane")))
     storage.write([an_event("e-3")])
     assert (last, storage.reader.last_position()) == (2, 3)
-
-
-def test_old_events_go_whenever_they_came(storage: SqliteStorage) -> None:
-    day = timedelta(days=1)
-    storage.write([at(NOW, 1), at(NOW - 2 * day, 2), at(NOW - 9 * day, 3)], DUE)
-    storage.write([at(NOW - 20 * day, 4)])  # imported: the last one to come and the oldest
-    assert storage.erasure.count(NOW - 5 * day) == 2
-    assert storage.erasure.purge(NOW - 5 * day, 1) == Erased(events=1, deliveries=0)
-    assert storage.erasure.purge(NOW - 5 * day) == Erased(events=1, deliveries=2)
-    assert storage.erasure.purge(NOW - 5 * day) == Erased()
-    assert storage.erasure.purge(NOW - 2 * day) == Erased(), "what is just as old as that stays"
-    assert len(ids(storage)) == 2
 
 
 def test_nothing_of_an_erased_user_is_left_on_the_disk(storage: SqliteStorage) -> None:

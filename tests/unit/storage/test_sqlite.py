@@ -9,10 +9,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -23,27 +21,9 @@ from tests.unit.making import ROOT, an_event, run_script
 from tk_analytics_mw.errors import ConfigurationError, StorageUnavailable
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.sqlite import SqliteStorage
+from tk_analytics_mw.testing.storages import COMPLETE
 
 Make = Callable[..., SqliteStorage]
-
-COMPLETE: dict[str, Any] = {
-    "event_metadata": {"é": [1, 2.5, None, {"a": "\U0001f600"}], "great": 2**63 - 1},
-    "asset_id": "asset",
-    "user_id": "user",
-    "config_id": "abcdefg",
-    "configuration": {"color": "red"},
-    "device": "PC / Windows 7 / Firefox 47.0",
-    "metric": 2.5,
-    "device_type": "pc",
-    "device_family": "PC",
-    "system": "Windows 7",
-    "browser": "Firefox 47.0",
-    "user_agent": "Mozilla",
-    "request_url": "https://shop.example.com/api",
-    "request_origin": "https://shop.example.com",
-    "referer": "https://shop.example.com/",
-    "idempotency_key": "key",
-}
 
 
 @pytest.fixture
@@ -100,7 +80,7 @@ def some(count: int, start: int = 0) -> list[Event]:
 
 
 def test_every_field_of_an_event_has_a_column_and_is_in_it(storage: SqliteStorage, path: Path) -> None:
-    complete, bare = an_event("e-1", spelling="produce ordered", **COMPLETE), an_event("e-2")
+    complete, bare = an_event("e-1", **COMPLETE), an_event("e-2")
     storage.write([complete, bare])
     kept, empty = rows(path)
     assert list(kept) == [row["name"] for row in rows(path, "PRAGMA table_info(events)")]
@@ -117,55 +97,6 @@ def test_sqlites_own_json_functions_read_metadata(storage: SqliteStorage, path: 
     if sqlite3.sqlite_version_info < (3, 38):
         query = query.replace("event_metadata ->> ", "json_extract(event_metadata, ").replace(" AS sku", ") AS sku")
     assert rows(path, query) == [{"sku": "chair"}]
-
-
-def test_what_was_stored_comes_back_complete_for_the_same_key(make: Make) -> None:
-    first = an_event("e-1", spelling="produce ordered", **COMPLETE)
-    make().write([first])
-    assert make().write([an_event("e-2", idempotency_key="key")]) == [first]
-
-
-def test_a_key_that_is_held_gives_the_first_event_in_its_place(storage: SqliteStorage, path: Path) -> None:
-    first = an_event("e-1", idempotency_key="k")
-    plain, again, other = an_event("e-2"), an_event("e-3", idempotency_key="k"), an_event("e-4", idempotency_key="l")
-    elsewhere = an_event("e-5", idempotency_key="k", org_id="other")
-    assert storage.write([first, plain, again, other, elsewhere]) == [first, plain, first, other, elsewhere]
-    assert ids(path) == ["e-1", "e-2", "e-4", "e-5"]
-    assert storage.write([again]) == [first]
-    assert storage.write([first]) == [first]
-
-
-def test_an_id_that_is_held_is_left_as_it_is(storage: SqliteStorage, path: Path) -> None:
-    storage.write([an_event("e-1", session_id="first")])
-    storage.write([an_event("e-0"), an_event("e-1", session_id="second"), an_event("e-2")])
-    assert [(row["id"], row["session_id"]) for row in rows(path)] == [("e-1", "first"), ("e-0", "s-1"), ("e-2", "s-1")]
-
-
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 255, 256, 257, 500])
-def test_batches_of_every_size_are_stored_in_order(storage: SqliteStorage, path: Path, count: int) -> None:
-    batch = some(count)
-    storage.write(batch)
-    assert [(row["id"], row["metric"]) for row in rows(path)] == [(event.id, event.metric) for event in batch]
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [{"session_id": None}, {"metric": 2**70}, {"device": "\ud800"}, {"event_metadata": {"a": Ellipsis}}],
-    ids=repr,
-)
-def test_of_a_batch_with_a_bad_event_nothing_is_stored_and_the_next_is(
-    storage: SqliteStorage, path: Path, bad: dict[str, Any]
-) -> None:
-    """Group commit halves the batch then: the error may not be the one of a storage that is away."""
-    storage.write(some(1))
-    batch = some(300, start=1)
-    batch[299] = batch[299].model_copy(update=bad)
-    with pytest.raises(Exception) as caught:
-        storage.write(batch)
-    assert not isinstance(caught.value, StorageUnavailable)
-    assert ids(path) == ["e-0000"]
-    storage.write(some(2, start=1))
-    assert ids(path) == ["e-0000", "e-0001", "e-0002"]
 
 
 @pytest.fixture
@@ -224,25 +155,6 @@ def test_a_file_of_a_later_version_can_still_be_written(make: Make, path: Path) 
         connection.execute("ALTER TABLE events ADD COLUMN campaign TEXT")
     make().write(some(1, start=1))
     assert ids(path) == ["e-0000", "e-0001"]
-
-
-def test_storages_that_start_together_on_a_new_file_all_write(make: Make, path: Path) -> None:
-    storages = [make() for _ in range(8)]
-    together = threading.Barrier(8)
-
-    def write(number: int) -> None:
-        together.wait()
-        storages[number].write(some(1, start=number))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(write, range(8)))
-    assert sorted(ids(path)) == [f"e-{number:04}" for number in range(8)]
-
-
-def test_threads_may_share_a_storage(storage: SqliteStorage, path: Path) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: storage.write(some(3, start=3 * number)), range(50)))
-    assert sorted(ids(path)) == [event.id for event in some(150)]
 
 
 def test_a_write_after_close_opens_again(storage: SqliteStorage, path: Path) -> None:

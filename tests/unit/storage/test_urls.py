@@ -65,7 +65,7 @@ def test_a_url_of_sqlite_that_is_no_file_says_what_to_write(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://host/shop", "sqlite3:///a.db", "file:///a.db", "x-y+z.1://"])
 def test_another_scheme_says_which_are_known(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="known: sqlite://"):
+    with pytest.raises(ConfigurationError, match="known: sqlite, memory"):
         storage_of(url)
 
 
