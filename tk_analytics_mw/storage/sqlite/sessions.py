@@ -47,7 +47,8 @@ def session_of(connection: sqlite3.Connection, wanted: Filter, session_id: str) 
     source = _events_of(connection, wanted, session_id)
     rows = connection.execute(
         f"SELECT event_type, min(created_at), max(created_at), count(*) FROM {source.sql} "  # noqa: S608
-        "GROUP BY event_type ORDER BY min(created_at), min(position)",
+        # Of the type's events at its first moment the first one: moments are texts of one length.
+        "GROUP BY event_type ORDER BY min(created_at || printf('%019d', position))",
         source.values,
     ).fetchall()
     if not rows:
