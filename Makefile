@@ -33,23 +33,24 @@ lint: $(VENV)/ready-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two tests at a time, a file by one process: most of them wait for a server or a disk.
-PYTEST := python -m pytest --numprocesses 2 --dist loadfile
+# Two tests at a time: many of them wait for a server or a disk.
+PYTEST := python -m pytest --numprocesses 2 --dist worksteal
 
 test: lint
 	$(BIN)/$(PYTEST)
 
 # The faces once more on another Python or Django: make matrix PYTHON=python3.13 DJANGO=6.0
 DJANGO ?= 4.2
-FACES ?= django or flask_client or fastapi_install
+FACES ?= django or flask_client
+TESTS ?= tests/hosts_only tests/unit
 matrix:
 	rm -rf .venv-matrix
 	$(PYTHON) -m venv .venv-matrix
 	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check \
 		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group test
+	.venv-matrix/bin/$(PYTEST) -q $(TESTS)
 	.venv-matrix/bin/$(PYTEST) -q tests/contract -k "$(FACES)"
-	.venv-matrix/bin/$(PYTEST) -q tests/hosts_only tests/unit tests/examples
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m tests.bench

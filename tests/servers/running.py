@@ -239,7 +239,7 @@ def exchange(connection: http.client.HTTPConnection, method: str, path: str, **m
 def stored_ids(database: Path) -> list[str]:
     """The ids of all rows, in the order of their storing."""
     with closing(sqlite3.connect(database, timeout=PATIENCE)) as connection:
-        return [row[0] for row in connection.execute("SELECT id FROM events ORDER BY position")]
+        return [row[0] for row in connection.execute("SELECT id FROM events ORDER BY rowid")]
 
 
 def integrity(database: Path) -> str:

@@ -74,7 +74,8 @@ def test_a_scheme_of_another_package_makes_its_storage(installed: Path) -> None:
 
 def test_an_authenticator_of_another_package_is_named(installed: Path) -> None:
     analytics = Analytics(storage="memory://", authenticator="mono")
-    assert type(analytics.find_parts().authenticator.__self__).__name__ == "Keys"  # type: ignore[union-attr]
+    [asked] = analytics.find_parts().authenticators
+    assert type(asked.authenticate.__self__).__name__ == "Keys"  # type: ignore[attr-defined]
 
 
 def test_a_package_is_loaded_when_it_is_asked_for_and_not_before(installed: Path) -> None:

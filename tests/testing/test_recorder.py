@@ -13,6 +13,7 @@ from flask import Flask
 from tests.conftest import MakeHost
 from tests.hosts.base import PUBLIC, SHOP, Host, an_event
 from tk_analytics_mw import Analytics, ConfigurationError, Delivery, Event, PrivateToken, PublicToken
+from tk_analytics_mw.hooks import Hooks
 from tk_analytics_mw.testing import AnalyticsRecorder
 
 
@@ -122,9 +123,10 @@ def test_of_several_flask_applications_it_is_the_one_of_the_context() -> None:
         assert len(recorder.events) == 1
 
 
-def test_with_djangos_override_settings() -> None:
+def test_with_djangos_override_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     from tk_analytics_mw.django import analytics
 
+    monkeypatch.setattr(analytics, "hooks", Hooks())  # a project has one, and other tests registered theirs
     token = PublicToken(PUBLIC, org_id="acme", domains=["shop.example.com"])
     with override_settings(
         TK_ANALYTICS={"STORAGE": "memory://", "TOKENS": [token]},
