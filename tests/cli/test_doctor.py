@@ -101,6 +101,7 @@ def test_deliveries_without_a_function_and_functions_without_deliveries_are_foun
     storage.outbox.enroll(host.analytics.hooks.subscriptions[0], now=0.0)
     storage.outbox.switch("mail", off="the receiver said 410")
     assert found(host, "error", "'mail' is switched off: the receiver said 410", "--no-event")
+    assert found(host, "ok", "'mail': 1 pending (0 failed before), the oldest of", "--no-event")
 
 
 def test_a_file_for_everybody_a_full_disk_and_a_wrong_clock_are_found(tmp_path: Path, monkeypatch) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
+from tk_analytics_mw.cli.deliveries import standing
 from tk_analytics_mw.identifiers import time_of
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.storage.examination import ExaminedStorage, Finding
@@ -126,10 +127,10 @@ def durable_hooks(parts: Parts) -> Iterator[Finding]:
                 f"tk-analytics deliveries list --state dead --name {name} says why; then replay or discard them.",
             )
     for name in parts.hooks.durable:
-        if name not in counts:
+        if name in counts:
+            yield Finding("ok", f"{name!r}: {standing(counts[name])}")
+        else:
             yield Finding("warning", f"{name!r} has never been delivered to", "Run a deliverer: tk-analytics deliver")
-    if parts.hooks.durable:
-        yield Finding("ok", f"{len(parts.hooks.durable)} durable hooks")
 
 
 def _blocked(prefix: str) -> bool:

@@ -16,7 +16,7 @@ from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.identifiers import first_event_id, time_of
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.outbox import DeliveryQuery, DeliveryRow, DurableStorage, Outbox, State
+from tk_analytics_mw.storage.outbox import Counts, DeliveryQuery, DeliveryRow, DurableStorage, Outbox, State
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -74,13 +74,18 @@ def counts(parts: Parts, as_json: bool) -> None:
         click.echo(json.dumps({name: asdict(each) for name, each in found.items()}))
         return
     for name, each in found.items():
-        oldest = "" if each.oldest_event is None else f", the oldest of {time_of(each.oldest_event):%Y-%m-%d %H:%M:%S}"
         known = "" if name in parts.hooks.durable else "  NO FUNCTION HAS THIS NAME"
         off = "" if each.off is None else f"  SWITCHED OFF: {each.off}"
-        click.echo(
-            f"{name}: {each.pending} pending ({each.failed} failed before){oldest}, {each.delivered} delivered, "
-            f"{each.dead} dead, {each.discarded} discarded{known}{off}"
-        )
+        click.echo(f"{name}: {standing(each)}{known}{off}")
+
+
+def standing(counts: Counts) -> str:
+    """How a durable hook stands, in one line."""
+    oldest = "" if counts.oldest_event is None else f", the oldest of {time_of(counts.oldest_event):%Y-%m-%d %H:%M:%S}"
+    return (
+        f"{counts.pending} pending ({counts.failed} failed before){oldest}, {counts.delivered} delivered, "
+        f"{counts.dead} dead, {counts.discarded} discarded"
+    )
 
 
 @deliveries.command()
