@@ -79,7 +79,7 @@ class SqliteOutbox:
     def claim(self, name: str, *, owner: str, limit: int, now: float, until: float, ordered: bool) -> list[Delivery]:
         """See :meth:`Outbox.claim <tk_analytics_mw.storage.outbox.Outbox.claim>`."""
         with self._connections.reading() as snapshot:  # nearly always nothing: nobody is to wait for that
-            if not snapshot.execute(sql.IS_DUE, (name, now)).fetchone()[0]:
+            if not snapshot.execute(sql.IS_DUE, (name, name, now)).fetchone()[0]:
                 return []
         with self._connections.transaction() as connection:
             if connection.execute("SELECT 1 FROM subscriptions WHERE name = ? AND off IS NOT NULL", (name,)).fetchone():

@@ -16,8 +16,8 @@ _DEAD_INDEX: Final = "deliveries INDEXED BY deliveries_dead"
 _SETTLED_INDEX: Final = "deliveries INDEXED BY deliveries_settled"
 
 IS_DUE: Final = f"""
-    SELECT EXISTS (SELECT 1 FROM {_PENDING_INDEX} WHERE name = ?1 AND state = 'pending')
-        OR EXISTS (SELECT 1 FROM {_LATER_INDEX} WHERE name = ?1 AND state IN ('running', 'retrying') AND due_at <= ?2)
+    SELECT EXISTS (SELECT 1 FROM {_PENDING_INDEX} WHERE name = ? AND state = 'pending')
+        OR EXISTS (SELECT 1 FROM {_LATER_INDEX} WHERE name = ? AND state IN ('running', 'retrying') AND due_at <= ?)
 """  # noqa: S608 - fixed words, here and below
 LOST: Final = f"""
     SELECT position FROM {_LATER_INDEX} WHERE name = ? AND state = 'running' AND due_at <= ? ORDER BY position LIMIT 1

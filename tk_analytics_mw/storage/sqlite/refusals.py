@@ -58,8 +58,8 @@ class SqliteRefusals:
         with self._connections.reading() as snapshot:
             rows = snapshot.execute(
                 "SELECT org_id, token, reason, origin, sum(number) FROM refusals "
-                "WHERE day >= ?1 AND (?2 IS NULL OR org_id = ?2) GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
-                (since.isoformat(), org_id),
+                "WHERE day >= ? AND (? IS NULL OR org_id = ?) GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC, 1, 2, 3, 4",
+                (since.isoformat(), org_id, org_id),
             ).fetchall()
         return [(Refusal(*key), number) for *key, number in rows]
 
@@ -68,8 +68,8 @@ class SqliteRefusals:
         with self._connections.reading() as snapshot:
             rows = snapshot.execute(
                 "SELECT refused_at, path, org_id, token, reason, origin FROM refusal_samples "
-                "WHERE ?1 IS NULL OR org_id = ?1 ORDER BY refused_at DESC, id DESC LIMIT ?2",
-                (org_id, limit),
+                "WHERE ? IS NULL OR org_id = ? ORDER BY refused_at DESC, id DESC LIMIT ?",
+                (org_id, org_id, limit),
             ).fetchall()
         return [
             Sample(datetime.fromtimestamp(refused_at, timezone.utc), Refusal(*key), path)

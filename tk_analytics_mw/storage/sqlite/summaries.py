@@ -12,7 +12,7 @@ from typing import Final
 
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.sqlite.connections import Connections
-from tk_analytics_mw.storage.sqlite.totals import PARTS
+from tk_analytics_mw.storage.sqlite.totals import ALL_TYPES, PARTS
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -32,7 +32,7 @@ _ADD: Final = f"""
     INSERT INTO day_totals (org_id, day, {_PARTS}, events, metric) VALUES (?, ?, {", ".join("?" * len(PARTS))}, ?, ?)
 """  # noqa: S608 - names of columns
 _ADD_HOURS: Final = """
-    INSERT INTO hour_totals (org_id, event_type, hour, events) VALUES (?1, ?2, ?3, ?4), (?1, '', ?3, ?4)
+    INSERT INTO hour_totals (org_id, event_type, hour, events) VALUES (?, ?, ?, ?)
     ON CONFLICT (org_id, event_type, hour) DO UPDATE SET events = events + excluded.events
 """
 
@@ -107,7 +107,9 @@ class Summaries:
                 )
                 if done.rowcount:
                     connection.executemany(_ADD, [(org_id, day, *row) for row in parts])
-                    connection.executemany(_ADD_HOURS, [(org_id, *row) for row in hours])
+                    each = [(org_id, *row) for row in hours]
+                    every = [(org_id, ALL_TYPES, hour, events) for _, hour, events in hours]
+                    connection.executemany(_ADD_HOURS, [*each, *every])
 
 
 def summed_days(connection: sqlite3.Connection, org_id: str, first: str, end: str) -> list[str]:
