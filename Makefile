@@ -41,7 +41,7 @@ test: lint
 
 # The faces once more on another Python or Django: make matrix PYTHON=python3.13 DJANGO=6.0
 DJANGO ?= 4.2
-FACES ?= django or flask_client
+FACES ?= django_wsgi or django_asgi
 TESTS ?= tests/hosts_only tests/unit
 matrix:
 	rm -rf .venv-matrix
