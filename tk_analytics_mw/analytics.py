@@ -14,7 +14,7 @@ from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event, EventFields, EventType
 from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.host_requests import HostRequests
-from tk_analytics_mw.intake import record
+from tk_analytics_mw.intake import record, record_within
 from tk_analytics_mw.parts import Parts, build_parts
 from tk_analytics_mw.settings import Options, collect
 from tk_analytics_mw.storage.figures import CountingStorage, Figures
@@ -216,21 +216,27 @@ class Analytics:
 
     # Events of the host's own
 
-    def record(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:
+    def record(self, event_type: str | EventType, *, using: Any = None, **fields: Unpack[EventFields]) -> Event:
         """Record an event from host code. It is durable when this returns, and its hooks have run.
 
         One that a ``before_store`` function drops comes back all the same, stored nowhere.
 
         Args:
             event_type: in any spelling.
+            using: a transaction of the host's that is to hold the event too, so that an order and its event are
+                kept both or neither: the alias of a Django database, a session or connection of SQLAlchemy. Then
+                the event is durable, and its hooks run, when that transaction is committed.
             fields: see :class:`~tk_analytics_mw.events.EventFields`; ``org_id`` and ``session_id`` are required.
 
         Raises:
             InvalidEvent: a value is not valid.
             Reject: a ``before_store`` function refuses it.
             StorageUnavailable: it could not be stored.
+            ConfigurationError: the storage cannot write in this transaction.
         """
         parts = self.find_parts()
+        if using is not None:
+            return run_blocking(record_within(using, str(event_type), fields, parts))
         return run_blocking(record(str(event_type), fields, parts, parts.blocking))
 
     async def arecord(self, event_type: str | EventType, **fields: Unpack[EventFields]) -> Event:

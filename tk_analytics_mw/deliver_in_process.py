@@ -6,13 +6,15 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from tk_analytics_mw.delivery import Deliverer
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.hooks import Hooks
 from tk_analytics_mw.storage.base import Storage
+from tk_analytics_mw.storage.transactions import JoiningStorage
 
 END: Final = 10.0
 """Seconds that the end of a process waits for a call that is under way. Servers kill after 30."""
@@ -43,6 +45,24 @@ class DeliveringStorage:
         if self._deliverer is not None:
             self._start(self._deliverer)
         return stored
+
+    def write_within(
+        self, transaction: Any, events: Sequence[Event], *, then: Callable[[], None]
+    ) -> Sequence[Event] | None:
+        """See :class:`~tk_analytics_mw.storage.transactions.JoiningStorage`."""
+        if not isinstance(self._storage, JoiningStorage):
+            raise ConfigurationError(
+                f"record(using=…) needs a storage in the host's own database, of Django or SQLAlchemy: a "
+                f"{type(self._storage).__name__} writes in transactions of its own"
+            )
+        due = self._hooks.subscriptions
+
+        def committed() -> None:
+            if due and self._deliverer is not None:
+                self._start(self._deliverer)
+            then()
+
+        return self._storage.write_within(transaction, events, due, then=committed)
 
     def close(self) -> None:
         """Let the deliverer of this process end, and let go of the storage."""

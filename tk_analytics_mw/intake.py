@@ -15,7 +15,7 @@ from tk_analytics_mw.identifiers import new_event_id
 from tk_analytics_mw.json_values import Parsed
 from tk_analytics_mw.messages import Request, clean_url
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.waiting import Waits
+from tk_analytics_mw.waiting import Waits, run_blocking
 
 
 class Sender(NamedTuple):
@@ -162,25 +162,9 @@ async def keep(
         for _ in events:
             parts.refusals.note(drop, sender.request)
         return events, ()
-    receivers = parts.receivers()
-    if not parts.hooks and not receivers:
+    if not parts.hooks and not parts.receivers():
         return await waits.commit(parts.commits, events), ()
-    outcomes: list[Event | Exception] = list(events)
-    prepared: dict[int, Event] = dict(enumerate(events))
-    if parts.hooks.prepares:
-        request = None if sender is None else sender.request
-        for number, event in enumerate(events):
-            try:
-                prepared[number], dropped = await parts.hooks.prepare(event, request, waits)
-                outcomes[number] = prepared[number]
-                wanted = dropped is None
-                if dropped is not None:
-                    parts.refusals.note(Drop(dropped), request, org_id=event.org_id)
-            except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
-                wanted = False
-                outcomes[number] = error
-            if not wanted:
-                del prepared[number]
+    outcomes, prepared = await _prepare(events, parts, waits, sender)
     if prepared:
         stored = await waits.commit(parts.commits, list(prepared.values()))
         for number, outcome in zip(prepared, stored, strict=True):
@@ -191,9 +175,38 @@ async def keep(
         for number, event in prepared.items()
         if isinstance(outcome := outcomes[number], Event) and outcome.id == event.id
     ]
+    return outcomes, await _run_inline(new, parts, waits)
+
+
+async def _prepare(
+    events: Sequence[Event], parts: Parts, waits: Waits, sender: Sender | None
+) -> tuple[list[Event | Exception], dict[int, Event]]:
+    """Give what ``before_store`` makes of each event, and by their numbers those that are to be stored."""
+    outcomes: list[Event | Exception] = list(events)
+    prepared: dict[int, Event] = dict(enumerate(events))
+    if not parts.hooks.prepares:
+        return outcomes, prepared
+    request = None if sender is None else sender.request
+    for number, event in enumerate(events):
+        try:
+            prepared[number], dropped = await parts.hooks.prepare(event, request, waits)
+            outcomes[number] = prepared[number]
+            wanted = dropped is None
+            if dropped is not None:
+                parts.refusals.note(Drop(dropped), request, org_id=event.org_id)
+        except Exception as error:  # noqa: BLE001 - a Reject, or a fault of host code: of this event alone
+            wanted = False
+            outcomes[number] = error
+        if not wanted:
+            del prepared[number]
+    return outcomes, prepared
+
+
+async def _run_inline(new: Sequence[Event], parts: Parts, waits: Waits) -> Calls:
+    """Call the *inline* hooks for events that were stored just now. Give the calls of the *after* hooks."""
     await parts.hooks.run(parts.hooks.wanted("inline", new), waits)
     after = parts.hooks.wanted("after", new)
-    return outcomes, [*after, *((receiver, event) for event in new for receiver in receivers)]
+    return [*after, *((receiver, event) for event in new for receiver in parts.receivers())]
 
 
 async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits: Waits) -> Event:
@@ -208,6 +221,44 @@ async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits
     Raises:
         InvalidEvent, Reject, StorageUnavailable: see :meth:`tk_analytics_mw.Analytics.record`.
     """
+    [outcome], after = await keep([_host_event(event_type, fields, parts)], parts, waits)
+    if isinstance(outcome, Exception):
+        raise outcome
+    await parts.hooks.run(after, waits)
+    return outcome
+
+
+async def record_within(transaction: Any, event_type: str, fields: Mapping[str, Any], parts: Parts) -> Event:
+    """:func:`record` in a transaction that host code has open, in its thread; hooks run after its commit.
+
+    Args:
+        transaction: what the storage takes for one.
+        event_type: in any spelling.
+        fields: as in :class:`~tk_analytics_mw.events.EventFields`.
+        parts: of the host application.
+
+    Raises:
+        ConfigurationError: the storage writes in transactions of its own only.
+    """
+    waits = parts.blocking
+    [outcome], prepared = await _prepare([_host_event(event_type, fields, parts)], parts, waits, None)
+    if isinstance(outcome, Exception):
+        raise outcome
+    if not prepared:
+        return outcome
+    new: list[Event] = []
+
+    async def call_hooks() -> None:
+        await parts.hooks.run(await _run_inline(new, parts, waits), waits)
+
+    stored = parts.writes.write_within(transaction, [outcome], then=lambda: run_blocking(call_hooks()))
+    [event] = stored or [outcome]
+    if event.id == outcome.id:
+        new.append(event)
+    return event
+
+
+def _host_event(event_type: str, fields: Mapping[str, Any], parts: Parts) -> Event:
     for name in fields:
         if name not in EventFields.__annotations__:
             raise TypeError(f"record() takes no {name!r}")
@@ -219,9 +270,4 @@ async def record(event_type: str, fields: Mapping[str, Any], parts: Parts, waits
         check_idempotency_key(values["idempotency_key"])
     check_values(values)
     values["id"], values["created_at"] = new_event_id()
-    event = build_event({**values, "event_type": canonical, "spelling": event_type})
-    [outcome], after = await keep([event], parts, waits)
-    if isinstance(outcome, Exception):
-        raise outcome
-    await parts.hooks.run(after, waits)
-    return outcome
+    return build_event({**values, "event_type": canonical, "spelling": event_type})

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
-from typing import Final
+from typing import Any, Final
 
+from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.errors import StorageUnavailable
 from tk_analytics_mw.events import Event
-from tk_analytics_mw.storage.base import Storage
 from tk_analytics_mw.storage.erasure import Erasure
 
 logger: Final = logging.getLogger("tk_analytics_mw.upkeep")
@@ -45,7 +45,7 @@ class KeptStorage:
         chores: see above.
     """
 
-    def __init__(self, storage: Storage, chores: Sequence[Chore]) -> None:
+    def __init__(self, storage: DeliveringStorage, chores: Sequence[Chore]) -> None:
         self._storage = storage
         self._chores = chores
 
@@ -60,6 +60,12 @@ class KeptStorage:
             except Exception:
                 logger.exception("upkeep failed")
         return stored
+
+    def write_within(
+        self, transaction: Any, events: Sequence[Event], *, then: Callable[[], None]
+    ) -> Sequence[Event] | None:
+        """See :class:`~tk_analytics_mw.storage.transactions.JoiningStorage`. No chore holds up the host."""
+        return self._storage.write_within(transaction, events, then=then)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
