@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final, NamedTuple
 
-from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.queries import Filter, Order
 from tk_analytics_mw.storage.sqlite.postings import MANY, SEGMENT, ends, keys_of
 from tk_analytics_mw.storage.sqlite.segments import BITS
 
-MOST_SEARCHED: Final = 4 * SEGMENT
+MOST_SEARCHED: Final = 8 * SEGMENT
 """Events that may be searched one by one; beyond it postings are of no use yet."""
 
 
@@ -34,10 +35,10 @@ class Part(NamedTuple):
 class Found(NamedTuple):
     """Where the events are that are wanted."""
 
-    parts: list[Part]
-    """Of segments with postings."""
+    keys: tuple[int, ...]
+    """Of the postings that say it: those of one of the values that are asked for."""
     events: int
-    """That the postings have, of one of the values that are asked for."""
+    """That these postings have."""
     exact: bool
     """Whether those are all that have this value, and no others are among them."""
     frequent: bool
@@ -56,35 +57,48 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
     keys = [*keys_of(wanted)]
     if not keys:
         return None
-    searched = [*_searched(connection)]
+    low, high = ends(connection)
+    searched = [*_searched(connection, low, high)]
     if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
         return None
-    found = [_parts(connection, either) for either in keys]
-    parts, events, exact = min(found, key=lambda each: each[1])
-    low, high = ends(connection)
-    return Found(parts, events, exact, events * SEGMENT > (high - low) * MANY, searched)
+    found = [(either, *_totals(connection, either)) for either in keys]
+    either, events, exact = min(found, key=itemgetter(1))
+    return Found(either, events, exact, events * SEGMENT > (high - low) * MANY, searched)
 
 
-def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
-    parts = []
-    total = 0
-    exact = True
-    for number, key in enumerate(keys):
-        for segment, first, last, events, offsets in connection.execute(
-            "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
-            "WHERE key = ? AND ready",
+def parts_of(connection: sqlite3.Connection, found: Found, order: Order = "newest") -> Iterator[Part]:
+    """The segments with such postings, one after the other: of a frequent value most are never needed.
+
+    Args:
+        connection: with the snapshot in which they were found.
+        found: which ones.
+        order: by their newest event or by their oldest one.
+    """
+    by = "last DESC" if order == "newest" else "first"
+    rows = connection.execute(
+        "SELECT segment, first, last, offsets FROM postings JOIN segments USING (look) "  # noqa: S608
+        f"WHERE key IN (?, ?) AND ready ORDER BY {by}",
+        (found.keys[0], found.keys[-1]),
+    )
+    for segment, first, last, offsets in rows:
+        low = segment << BITS
+        yield Part(low, low + SEGMENT - 1, offsets, first, last)
+
+
+def _totals(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[int, bool]:
+    counts = [
+        connection.execute(
+            "SELECT count(*), ifnull(sum(events), 0) FROM postings JOIN segments USING (look) WHERE key = ? AND ready",
             (key,),
-        ):
-            low = segment << BITS
-            parts.append(Part(low, low + SEGMENT - 1, offsets, first, last))
-            total += events
-            exact = number == 0  # else there are events that may have any key
-    return parts, total, exact
+        ).fetchone()
+        for key in keys
+    ]
+    # Behind the first one are events that may have any key.
+    return sum(events for _, events in counts), not any(number for number, _ in counts[1:])
 
 
-def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
+def _searched(connection: sqlite3.Connection, low: int, high: int) -> Iterator[Part]:
     """The stretches without postings."""
-    low, high = ends(connection)
     for first, last in _runs(connection):
         if low < first << BITS:
             yield Part(low, (first << BITS) - 1)
