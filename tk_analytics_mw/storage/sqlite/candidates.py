@@ -15,6 +15,8 @@ from tk_analytics_mw.storage.sqlite.segments import BITS
 MOST_SEARCHED: Final = 8 * SEGMENT
 """Events that may be searched one by one; beyond it postings are of no use yet."""
 
+_READY: Final = "FROM segments WHERE ready = 1"
+
 
 class Part(NamedTuple):
     """Events among which those that are wanted are: some from ``low`` to ``high``."""
@@ -38,9 +40,7 @@ class Found(NamedTuple):
     keys: tuple[int, ...]
     """Of the postings that say it: those of one of the values that are asked for."""
     events: int
-    """That these postings have."""
-    exact: bool
-    """Whether those are all that have this value, and no others are among them."""
+    """That these postings have, and those of segments that were forgotten."""
     frequent: bool
     """Whether to go through events by time is faster."""
     searched: list[Part]
@@ -55,15 +55,13 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
         wanted: which events.
     """
     keys = [*keys_of(wanted)]
-    if not keys:
+    searched = searched_of(connection) if keys else None
+    if searched is None:
         return None
+    found = [(either, sum(_events(connection, key) for key in either)) for either in keys]
+    either, events = min(found, key=itemgetter(1))
     low, high = ends(connection)
-    searched = [*_searched(connection, low, high)]
-    if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
-        return None
-    found = [(either, *_totals(connection, either)) for either in keys]
-    either, events, exact = min(found, key=itemgetter(1))
-    return Found(either, events, exact, events * SEGMENT > (high - low) * MANY, searched)
+    return Found(either, events, events * SEGMENT > (high - low) * MANY, searched)
 
 
 def parts_of(connection: sqlite3.Connection, found: Found, order: Order = "newest") -> Iterator[Part]:
@@ -85,20 +83,36 @@ def parts_of(connection: sqlite3.Connection, found: Found, order: Order = "newes
         yield Part(low, low + SEGMENT - 1, offsets, first, last)
 
 
-def _totals(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[int, bool]:
-    counts = [
-        connection.execute(
-            "SELECT count(*), ifnull(sum(events), 0) FROM postings JOIN segments USING (look) WHERE key = ? AND ready",
-            (key,),
-        ).fetchone()
-        for key in keys
-    ]
-    # Behind the first one are events that may have any key.
-    return sum(events for _, events in counts), not any(number for number, _ in counts[1:])
+def searched_of(connection: sqlite3.Connection) -> list[Part] | None:
+    """What has no postings; ``None`` if that is too much for postings to be of use."""
+    searched = [*_searched(connection)]
+    return searched if sum(part.high - part.low + 1 for part in searched) <= MOST_SEARCHED else None
 
 
-def _searched(connection: sqlite3.Connection, low: int, high: int) -> Iterator[Part]:
+def counted(connection: sqlite3.Connection, wanted: Filter) -> int | None:
+    """How many events postings have that are ``wanted``; ``None`` if they do not say it exactly."""
+    keys = [*keys_of(wanted)]
+    one_value = len(keys) == len(wanted.equals) + len(wanted.metadata) == 1
+    if not one_value or wanted.since is not None or wanted.until is not None:
+        return None
+    [(key, *crowded)] = keys
+    if any(_events(connection, each) for each in crowded):
+        return None  # there are events that may have any key
+    [events] = connection.execute(
+        "SELECT ifnull(sum(events), 0) FROM postings JOIN segments USING (look) WHERE key = ? AND ready", (key,)
+    ).fetchone()
+    return int(events)
+
+
+def _events(connection: sqlite3.Connection, key: int) -> int:
+    # Without a look at the segments: half of the time, for a number that only decides which way is the shorter one.
+    [events] = connection.execute("SELECT ifnull(sum(events), 0) FROM postings WHERE key = ?", (key,)).fetchone()
+    return int(events)
+
+
+def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
     """The stretches without postings."""
+    low, high = ends(connection)
     for first, last in _runs(connection):
         if low < first << BITS:
             yield Part(low, (first << BITS) - 1)
@@ -110,7 +124,8 @@ def _searched(connection: sqlite3.Connection, low: int, high: int) -> Iterator[P
 def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """The first and the last of segments that follow one another, ascending."""
     first, last, number = connection.execute(
-        "SELECT min(segment), max(segment), count(*) FROM segments WHERE ready"
+        # Each for itself: all at once SQLite would go through them for the ends as well.
+        f"SELECT (SELECT min(segment) {_READY}), (SELECT max(segment) {_READY}), (SELECT count(*) {_READY})"
     ).fetchone()
     if not number:
         return []
@@ -118,6 +133,6 @@ def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
         return [(first, last)]  # nearly always, and a tenth of the time
     return connection.execute(
         "SELECT min(segment), max(segment) FROM ("
-        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready"
+        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready = 1"
         ") GROUP BY run ORDER BY 1"
     ).fetchall()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.rows import COLUMNS
-from tk_analytics_mw.storage.sqlite.candidates import Found, Part, find, parts_of
+from tk_analytics_mw.storage.sqlite.candidates import Found, Part, counted, find, parts_of, searched_of
 from tk_analytics_mw.storage.sqlite.filters import Condition, condition
 
 MOST_RANGES: Final = 100
@@ -57,13 +57,17 @@ def count_of(connection: sqlite3.Connection, wanted: Filter, most: int | None) -
     """How many events there are; more than ``most`` are not counted."""
     limit = -1 if most is None else most + 1
     where = condition(wanted)
-    found = find(connection, wanted)
-    if found is None:
+    parts: Iterable[Part] | None
+    total = counted(connection, wanted)
+    if total is None:
+        total = 0
+        found = find(connection, wanted)
+        parts = None if found is None else chain(found.searched, parts_of(connection, found))
+    else:
+        parts = searched_of(connection)
+    if parts is None:
         return _count(connection, "1", (), where, limit)
-    one_value = len(wanted.equals) + len(wanted.metadata) == 1 and wanted.since is None and wanted.until is None
-    counted = one_value and found.exact
-    total = found.events if counted else 0
-    for part in chain(found.searched, () if counted else parts_of(connection, found)):
+    for part in parts:
         if most is not None and total > most:
             break
         total += _count(connection, *_within(part), where, limit)
