@@ -56,7 +56,7 @@ def test_a_long_question_is_answered_when_it_has_been_asked_often_enough(
         connection.execute("DELETE FROM summed_days")
     # Days that take seconds on ten million events take some milliseconds here.
     monkeypatch.setattr(figures, "SUMMING", 0.0)
-    monkeypatch.setattr(summaries, "READ_SECONDS", 0.1)
+    monkeypatch.setattr(summaries, "READ_SECONDS", 0.02)
     monkeypatch.setattr(summaries, "SAFE", 0.0)
     summed = [0]
     while (reply := ask(analytics, "events/breakdown", BREAKDOWN)).status == 503:
@@ -65,7 +65,7 @@ def test_a_long_question_is_answered_when_it_has_been_asked_often_enough(
         summed.append(count(path, "SELECT count(*) FROM summed_days"))
         assert summed[-1] > summed[-2], "each one comes further"
         assert int(percent) == pytest.approx(100 * summed[-1] / DAYS, abs=5)
-    assert len(summed) > 2
+    assert len(summed) > 1, "there was something to wait for"
     assert (reply.status, reply.json) == (200, right)
 
 
