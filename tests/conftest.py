@@ -11,11 +11,13 @@ from typing import Any, Protocol
 
 import pytest
 
+from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import configure_django
 
 configure_django()
+use_memory()
 
 
 class MakeHost(Protocol):
