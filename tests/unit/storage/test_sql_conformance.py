@@ -29,7 +29,7 @@ class Sql(Opened):
 class OnPostgreSQL(Sql):
     @pytest.fixture
     def open_storage(self, postgresql: PostgreSQL) -> OpenStorage:
-        url = postgresql.fresh()
+        url = postgresql.emptied()
         return lambda: SqlStorage(url)
 
 
