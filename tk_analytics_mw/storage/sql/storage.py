@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import Engine
 
@@ -12,6 +12,7 @@ from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
+from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox
 from tk_analytics_mw.storage.sql.writing import write
@@ -42,11 +43,31 @@ class SqlStorage:
             raise ConfigurationError(f"durability is 'full' or 'relaxed', not {durability!r}")
         source = url_of(database) if isinstance(database, str) else check_engine(database)
         self._connections = Connections(source, durability=durability, commit_timeout=commit_timeout)
+        self._joining = Joining(self._connections)
         self.outbox = SqlOutbox(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`DurableStorage.write <tk_analytics_mw.storage.outbox.DurableStorage.write>`."""
         return write(self._connections, events, due)
+
+    def write_within(
+        self,
+        transaction: Any,
+        events: Sequence[Event],
+        due: Sequence[Subscription] = (),
+        *,
+        then: Callable[[], None],
+    ) -> Sequence[Event] | None:
+        """See :class:`~tk_analytics_mw.storage.transactions.JoiningStorage`.
+
+        Args:
+            transaction: a :class:`~sqlalchemy.orm.Session`, a :class:`~sqlalchemy.orm.scoped_session`, or a
+                :class:`~sqlalchemy.Connection` with a transaction open.
+            events: as for :meth:`write`.
+            due: as for :meth:`write`.
+            then: is called after the commit: for a connection, once it goes back to its pool or begins anew.
+        """
+        return self._joining.write(transaction, events, due, then)
 
     def pending(self) -> Sequence[str]:
         """See :class:`~tk_analytics_mw.storage.migrations.MigratedStorage`."""
