@@ -50,8 +50,8 @@ def store(connections: Connections, events: Sequence[Event], due: Sequence[Subsc
 
 def store_within(connection: Connection, events: Sequence[Event], due: Sequence[Subscription]) -> list[str]:
     """Store events without positions in the transaction that is open. Give the ids of those that are new."""
-    # What a host's transaction reads in order to write, and keys that it is told to pass over, have the gaps beside them
-    # locked until it ends: so both tables get plain rows, and nothing else.
+    # What a host's transaction reads in order to write, and keys that it is told to pass over, have the gaps beside it
+    # locked until its end: so both tables get plain rows, and nothing else.
     new = []
     for event in events:
         try:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from sqlalchemy import Engine
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
+from tk_analytics_mw.storage.sql.examination import examine
 from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox
@@ -76,6 +78,10 @@ class SqlStorage:
     def migrate(self) -> Sequence[str]:
         """See :class:`~tk_analytics_mw.storage.migrations.MigratedStorage`."""
         return migrate(self._connections)
+
+    def examine(self) -> Iterator[Finding]:
+        """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""
+        return examine(self._connections)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""
