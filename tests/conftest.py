@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import configure_django
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tests.databases.postgresql import PostgreSQL
 
 configure_django()
+use_memory()
 
 
 class MakeHost(Protocol):
