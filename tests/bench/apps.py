@@ -57,6 +57,14 @@ def our_analytics(**options: Any) -> Analytics:
     )
 
 
+def our_shared_analytics() -> Analytics:
+    """The same with a PostgreSQL server."""
+    return Analytics(
+        storage=os.environ.get("BENCH_POSTGRESQL", "memory://"),
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
+    )
+
+
 def our_durable_analytics() -> Analytics:
     """The same with a durable hook for every event, which another process would call."""
     analytics = our_analytics()
@@ -67,6 +75,7 @@ def our_durable_analytics() -> Analytics:
 ours_asgi = our_analytics().asgi(empty_asgi)
 ours_keeping = ours_asgi  # on a database with old events, as the next one
 ours_retaining = our_analytics(retain_days=1).asgi(empty_asgi)
+ours_postgresql = our_shared_analytics().asgi(empty_asgi)
 ours_durable = our_durable_analytics().asgi(empty_asgi)
 ours_wsgi = our_analytics().wsgi(empty_wsgi)
 
