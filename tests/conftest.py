@@ -7,13 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import configure_django
+
+if TYPE_CHECKING:
+    from tests.databases.postgresql import PostgreSQL
 
 configure_django()
 
@@ -51,6 +54,16 @@ def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHo
 def host(make_host: MakeHost) -> Host:
     """A host with the default tokens and no hooks."""
     return make_host()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of this test process. Each test takes a database of its own from it."""
+    from tests.databases.postgresql import PostgreSQL
+
+    server = PostgreSQL()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def configure_django() -> None:
             SECRET_KEY="only-for-tests",
             ALLOWED_HOSTS=["*"],
             DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            INSTALLED_APPS=["tk_analytics_mw.django.storage"],
             SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
             USE_TZ=True,
         )

