@@ -1,8 +1,8 @@
 """The storage's own connections to a database of the Django project.
 
 They are not those of Django's threads: what is acknowledged may not hang on a transaction that a view has open
-(``ATOMIC_REQUESTS``), and worker threads come and go. Here a few connections are kept by process, and lent to the thread
-that writes or reads, under an alias of their own: so QuerySets find them, and nobody else does.
+(``ATOMIC_REQUESTS``), and worker threads come and go. Here a few connections are kept by process, and lent to the
+thread that writes or reads, under an alias of their own: so QuerySets find them, and nobody else does.
 
 What Django does between two requests is done between two uses: ``CONN_MAX_AGE`` and ``CONN_HEALTH_CHECKS`` hold.
 
@@ -150,8 +150,8 @@ class Connections:
         for connection in connections.all(initialized_only=True):
             if connection.alias == self.alias and connection.in_atomic_block:
                 raise StorageUnavailable(
-                    f"this thread has a transaction open on {self.alias!r}, and {connection.display_name} has one writer: "
-                    f"write record(…, using={self.alias!r}) to have the event in it, or record it after its commit"
+                    f"this thread has a transaction open on {self.alias!r}, and {connection.display_name} has one "
+                    f"writer: write record(…, using={self.alias!r}) to have the event in it, or record it after its commit"
                 )
 
     @contextmanager

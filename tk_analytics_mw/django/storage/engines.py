@@ -113,7 +113,8 @@ class Postgresql(Engine):
             )
         _execute(
             connection,
-            f"SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = {int(timeout * 1000)}; {commits}",
+            "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; "
+            f"SET LOCAL lock_timeout = {int(timeout * 1000)}; {commits}",
         )
 
     @contextmanager

@@ -149,11 +149,11 @@ class _Value(Func):
     def as_sqlite(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """By key: a path cannot name every one."""
         column, values = compiler.compile(self.source_expressions[0])
-        return (
+        sql = (
             "(SELECT CASE type WHEN 'text' THEN json_quote(value) WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' "  # noqa: S608
-            f"ELSE value END FROM json_each({column}) WHERE key = %s)",
-            [*values, self._key],
+            f"ELSE value END FROM json_each({column}) WHERE key = %s)"
         )
+        return sql, [*values, self._key]
 
     def as_postgresql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """A key, and never the place in a list."""

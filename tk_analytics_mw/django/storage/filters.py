@@ -65,18 +65,18 @@ class _HasValue(Func):
     def as_sqlite(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """By key and type: a path cannot name every key."""
         column, values = compiler.compile(self.source_expressions[0])
-        return (
+        sql = (
             f"EXISTS (SELECT 1 FROM json_each({column}) WHERE key = %s AND type IN {_types(self._value)} "  # noqa: S608
-            "AND value IS %s)",
-            [*values, self._key, self._value],
+            "AND value IS %s)"
         )
+        return sql, [*values, self._key, self._value]
 
     def as_postgresql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """By containment, which takes 1.0 for 1."""
         column, values = compiler.compile(self.source_expressions[0])
         return f"{column} @> %s::jsonb", [*values, Encoder().encode({self._key: self._value})]
 
-    def as_sql(self, compiler: Any, connection: Any, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """By Django's own lookup."""
         lookup = KeyTransformExact(KeyTransform(self._key, self.source_expressions[0]), self._value)
         return compiler.compile(lookup)  # type: ignore[no-any-return]

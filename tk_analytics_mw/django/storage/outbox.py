@@ -185,9 +185,10 @@ class DjangoOutbox:
         """See :meth:`Outbox.replay <tk_analytics_mw.storage.outbox.Outbox.replay>`."""
         with self._connections.writing() as using:
             settled = _matching(using, query).filter(state__in=["delivered", "dead", "discarded"])
-            return settled.update(
+            number: int = settled.update(
                 state="pending", attempts=0, ready_at=0.0, first_tried_at=None, settled_at=None, error=None
             )
+            return number
 
     def discard(self, query: DeliveryQuery, *, why: str, now: float) -> int:
         """See :meth:`Outbox.discard <tk_analytics_mw.storage.outbox.Outbox.discard>`."""
