@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.databases.postgresql import PostgreSQL
-from tests.django_storage.databases import ALIAS, copy_of, database, emptied, migrated, sqlite
+from tests.django_storage.databases import ALIAS, database, emptied, migrated, migrated_file
 from tests.django_storage.databases import postgresql as by_url
 from tk_analytics_mw.django.storage import open_storage
 from tk_analytics_mw.testing.opened import OpenStorage
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the tables, to be copied."""
-    path = tmp_path_factory.mktemp("django") / "template.db"
-    migrated(sqlite(path))
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute("PRAGMA journal_mode=WAL")
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +27,7 @@ def postgresql_settings(postgresql: PostgreSQL) -> dict[str, Any]:
 def events_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database under the alias :data:`ALIAS`; gives its vendor."""
     if request.param == "sqlite":
-        with copy_of(request.getfixturevalue("sqlite_template"), tmp_path / "events.db"):
+        with migrated_file(tmp_path / "events.db"):
             yield "sqlite"
     else:
         with database(request.getfixturevalue("postgresql_settings")):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,7 +32,7 @@ def database(settings: dict[str, Any], alias: str = ALIAS) -> Iterator[None]:
         del connections.settings[alias]
 
 
-def sqlite(path: Path, **options: Any) -> dict[str, Any]:
+def file(path: Path, **options: Any) -> dict[str, Any]:
     """An SQLite file."""
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "CONN_MAX_AGE": None, "OPTIONS": options}
 
@@ -59,9 +63,21 @@ def emptied() -> None:
         cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
 
 
+@cache
+def template() -> Path:
+    """An SQLite file with the tables, to be copied. It goes when the process ends."""
+    folder = TemporaryDirectory(prefix="tk-django-")
+    atexit.register(folder.cleanup)
+    path = Path(folder.name) / "template.db"
+    migrated(file(path))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+    return path
+
+
 @contextmanager
-def copy_of(template: Path, path: Path) -> Iterator[None]:
-    """An SQLite file with the tables, in the journal mode of the template."""
-    shutil.copyfile(template, path)
-    with database(sqlite(path)):
+def migrated_file(path: Path, alias: str = ALIAS) -> Iterator[None]:
+    """An SQLite file with the tables."""
+    shutil.copyfile(template(), path)
+    with database(file(path), alias):
         yield

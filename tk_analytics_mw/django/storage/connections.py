@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError, connections, transaction
+from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
 from django.db.utils import ConnectionDoesNotExist, load_backend
 
 from tk_analytics_mw.django.storage import migrating, positions
@@ -53,6 +53,8 @@ class Connections:
         self._timeout = timeout
         self._processes: dict[int, _Process] = {}  # that of a parent stays untouched in its children
         _known.add(self)
+        # Without this a host's tests would end with a warning of a connection that was not closed.
+        weakref.finalize(self, _close_own, self._processes)
 
     @contextmanager
     def writing(self) -> Iterator[str]:
@@ -128,7 +130,7 @@ class Connections:
         try:
             yield
         except DatabaseError as error:
-            if isinstance(error, (OperationalError, ProgrammingError)) and self._is_old():
+            if migrating.may_be_old(error) and self._is_old():
                 raise StorageUnavailable(migrating.advice(self.alias)) from None
             if isinstance(error, OperationalError) or type(error) is DatabaseError:
                 raise StorageUnavailable(f"Django's database {self.alias!r}: {error}") from error
@@ -150,8 +152,8 @@ class Connections:
         for connection in connections.all(initialized_only=True):
             if connection.alias == self.alias and connection.in_atomic_block:
                 raise StorageUnavailable(
-                    f"this thread has a transaction open on {self.alias!r}, and {connection.display_name} has one "
-                    f"writer: write record(…, using={self.alias!r}) to have the event in it, or record it after its commit"
+                    f"this thread has a transaction open on {self.alias!r}, which has one writer at a time: "
+                    f"record(…, using={self.alias!r}) has the event in it; or record it after its commit"
                 )
 
     @contextmanager
@@ -179,7 +181,7 @@ class Connections:
             try:
                 connection.close_if_unusable_or_obsolete()
                 if connection.connection is None:
-                    connection.connect()
+                    connection.ensure_connection()
                     engine_of(connection).opened(connection, self._durability)
                 yield self._own
                 connection.close_if_unusable_or_obsolete()
@@ -267,6 +269,12 @@ class _Process:
             while self._idle:
                 self._idle.pop().close()
             return not self._in_use
+
+
+def _close_own(processes: dict[int, _Process]) -> None:
+    process = processes.get(os.getpid())
+    if process is not None:
+        process.close()
 
 
 _known: weakref.WeakSet[Connections] = weakref.WeakSet()

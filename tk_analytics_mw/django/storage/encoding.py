@@ -7,20 +7,23 @@ import re
 from decimal import Decimal
 from typing import Any, Final
 
-_TEXT_OR_GREAT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.]*e\+[0-9]+')
+from tk_analytics_mw.json_values import dump
+
+_MAYBE_GREAT: Final = re.compile(r"[0-9]e\+?[0-9]")
+_TEXT_OR_GREAT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?[0-9][0-9.]*e\+?[0-9]+')
 
 
 class Encoder(json.JSONEncoder):
-    """Writes great floats out in full, with a fraction.
+    """Writes JSON as every storage does, but great floats in full, with a fraction.
 
-    PostgreSQL keeps numbers as decimals and gives ``1e+16`` back as an integer, which is another number than the
+    PostgreSQL keeps numbers as decimals and gives ``1e16`` back as an integer, which is another number than the
     float of that name where it has more than 53 bits.
     """
 
     def encode(self, o: Any) -> str:
         """The JSON text of a value."""
-        text = super().encode(o)
-        return _TEXT_OR_GREAT.sub(_in_full, text) if "e+" in text else text
+        text = dump(o).decode()
+        return _TEXT_OR_GREAT.sub(_in_full, text) if _MAYBE_GREAT.search(text) else text
 
 
 def _in_full(found: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from tk_analytics_mw.django.storage import positions
 from tk_analytics_mw.django.storage.connections import Connections
 from tk_analytics_mw.django.storage.engines import engine_of
 from tk_analytics_mw.django.storage.models import Delivery, Event
+from tk_analytics_mw.django.storage.threads import off_the_loop
 from tk_analytics_mw.identifiers import first_event_id
 from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 
@@ -53,6 +54,7 @@ class DjangoErasure:
         with self._connections.reading() as using:
             return int(_older(using, before).count())
 
+    @off_the_loop
     def purge(self, before: datetime, limit: int = SLICE) -> Erased:
         """See :meth:`Erasure.purge <tk_analytics_mw.storage.erasure.Erasure.purge>`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.db import DatabaseError, ProgrammingError
 from django.db.migrations.executor import MigrationExecutor
 
 from tk_analytics_mw.django.storage import LABEL
@@ -15,6 +16,12 @@ def pending(connection: Any) -> Sequence[str]:
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan([node for node in executor.loader.graph.leaf_nodes() if node[0] == LABEL])
     return [migration.name for migration, _ in plan if migration.app_label == LABEL]
+
+
+def may_be_old(error: DatabaseError) -> bool:
+    """Whether this may be said of a table or a column that is not there."""
+    words = ("no such table", "no such column", "has no column", "Unknown column")  # of SQLite and MySQL
+    return isinstance(error, ProgrammingError) or any(each in str(error) for each in words)
 
 
 def advice(alias: str) -> str:

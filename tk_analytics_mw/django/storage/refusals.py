@@ -12,6 +12,7 @@ from django.db.models import F, Sum
 from tk_analytics_mw.django.storage import positions
 from tk_analytics_mw.django.storage.connections import Connections
 from tk_analytics_mw.django.storage.models import RefusalCount, RefusalSample
+from tk_analytics_mw.django.storage.threads import off_the_loop
 from tk_analytics_mw.storage.refusals import DAYS, MOST_A_DAY, OTHER, SAMPLES, Refusal, Sample
 
 _VALUES: Final = 200  # of each of four fields, in one statement; SQLite before 3.32 allows 999
@@ -27,6 +28,7 @@ class DjangoRefusals:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
+    @off_the_loop
     def add(self, day: date, counts: Mapping[Refusal, int], samples: Sequence[Sample]) -> None:
         """See :meth:`RefusalStore.add <tk_analytics_mw.storage.refusals.RefusalStore.add>`."""
         with self._connections.writing() as using:

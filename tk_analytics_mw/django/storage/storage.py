@@ -22,6 +22,7 @@ from tk_analytics_mw.django.storage.reads import DjangoReader
 from tk_analytics_mw.django.storage.records import events_of, record_of
 from tk_analytics_mw.django.storage.refusals import DjangoRefusals
 from tk_analytics_mw.django.storage.survey import organisations, survey
+from tk_analytics_mw.django.storage.threads import off_the_loop
 from tk_analytics_mw.django.storage.tokens import DjangoTokens
 from tk_analytics_mw.errors import ConfigurationError, StorageUnavailable
 from tk_analytics_mw.storage.examination import Finding
@@ -51,6 +52,7 @@ class DjangoStorage:
         self.tokens = DjangoTokens(self._connections)
         self.refusals = DjangoRefusals(self._connections)
 
+    @off_the_loop
     def write(self, events: Sequence[kinds.Event], due: Sequence[Subscription] = ()) -> Sequence[kinds.Event] | None:
         """See :meth:`DurableStorage.write <tk_analytics_mw.storage.outbox.DurableStorage.write>`."""
         records = [record_of(event, None) for event in events]
