@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import DjangoStored, configure_django
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.databases.postgresql import PostgreSQL
 
 configure_django()
+use_memory()
 
 
 STORING = {"test_batch", "test_create", "test_export", "test_figures", "test_hooks", "test_idempotency"}

@@ -10,13 +10,13 @@ import click
 
 from tk_analytics_mw.cli.options import age
 from tk_analytics_mw.cli.progress import progress
-from tk_analytics_mw.cli.selection import reader_of, wanted_events, with_filters
+from tk_analytics_mw.cli.selection import wanted_events, with_filters
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.exports import Format, writer_of
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.reader import Reader
+from tk_analytics_mw.storage.reader import Reader, reader_of
 
 
 @click.command()
@@ -28,7 +28,7 @@ from tk_analytics_mw.storage.reader import Reader
 def export(parts: Parts, format_: Format, since: timedelta | None, output: BinaryIO, **filters: str | None) -> None:
     """Write events into a file, as they are now, while others write: those of the API's export."""
     wanted = wanted_events(parts, **filters)
-    reader = reader_of(parts)
+    reader = reader_of(parts.storage)
     until = reader.last_position()
     chosen = wanted.filters(parts, None if since is None else datetime.now(timezone.utc) - since)
     if format_ != "ndjson" and len(chosen) > 1:

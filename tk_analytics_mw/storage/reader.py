@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.base import Storage
@@ -127,3 +128,14 @@ class ReadableStorage(Storage, Protocol):
     """A storage that answers questions."""
 
     reader: Reader
+
+
+def reader_of(storage: Storage) -> Reader:
+    """What answers questions in a storage.
+
+    Raises:
+        ConfigurationError: nothing.
+    """
+    if not isinstance(storage, ReadableStorage):
+        raise ConfigurationError(f"{type(storage).__name__} keeps events and answers no questions about them")
+    return storage.reader
