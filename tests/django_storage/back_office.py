@@ -1,4 +1,4 @@
-"""A Django project with its admin, in a process of its own: looked at through Django's client by somebody of the staff."""
+"""A Django project with its admin, in a process of its own, and somebody of the staff who looks around."""
 
 from __future__ import annotations
 

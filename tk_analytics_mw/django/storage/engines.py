@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from django.db.models import F
 
-from tk_analytics_mw.django.storage.models import Counter
+from tk_analytics_mw.django.storage.models import Counter, Delivery, Event
 from tk_analytics_mw.storage.examination import Finding
 
 STEPS: Final = 20_000
 """Of SQLite's virtual machine between two looks at the clock, some 0.2 ms."""
+
+_LARGE: Final = tuple(model._meta.db_table for model in (Event, Delivery))
 
 
 class Engine:
@@ -129,15 +131,15 @@ class Postgresql(Engine):
 
     def forget_deleted(self, connection: Any) -> bool:
         """Let the server clear the places of deleted rows. Its own log and its backups are its operator's."""
-        for table in ("event", "delivery"):
-            _execute(connection, f"VACUUM tk_analytics_{table}")
+        for table in _LARGE:
+            _execute(connection, f"VACUUM {table}")
         return True
 
     def size(self, connection: Any) -> int:
         """Of our tables and their indexes."""
         with connection.cursor() as cursor:
-            cursor.execute("SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname LIKE 'tk_analytics_%'")
-            return int(cursor.fetchone()[0] or 0)
+            cursor.execute("SELECT pg_total_relation_size(%s) + pg_total_relation_size(%s)", [*_LARGE])
+            return int(cursor.fetchone()[0])
 
     def examine(self, connection: Any) -> Iterator[Finding]:
         """Whether a commit is on disk."""
