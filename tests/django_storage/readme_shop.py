@@ -40,7 +40,7 @@ class Order(models.Model):
         app_label = "shop"
 
 
-VIEWS: dict[str, Any] = {"Order": Order, "redirect": redirect}
+VIEWS: dict[str, Any] = {"__name__": __name__, "Order": Order, "redirect": redirect}
 [text] = [block for block in BLOCKS if "# shop/views.py" in block]
 exec(text, VIEWS)
 
