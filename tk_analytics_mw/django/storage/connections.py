@@ -66,7 +66,7 @@ class Connections:
         Raises:
             StorageUnavailable: the database is away, locked or full, or its tables are not there.
         """
-        with self._errors(), self._connected() as using:
+        with self.errors(), self._connected() as using:
             connection = connections[using]
             own = using != self.alias
             engine = engine_of(connection)
@@ -90,7 +90,7 @@ class Connections:
         """
         deadline = time.monotonic() + seconds
         try:
-            with self._errors(), self._connected() as using:
+            with self.errors(), self._connected() as using:
                 connection = connections[using]
                 own = using != self.alias
                 if positions.missing(using):
@@ -112,7 +112,7 @@ class Connections:
         Raises:
             StorageUnavailable: the database is away.
         """
-        with self._errors(), self._connected() as using:
+        with self.errors(), self._connected() as using:
             yield connections[using]
 
     def close(self) -> None:
@@ -120,13 +120,12 @@ class Connections:
         self._process().close()
 
     @contextmanager
-    def errors_within(self) -> Iterator[None]:
-        """For what is done on a connection of the host's: the same errors."""
-        with self._errors():
-            yield
+    def errors(self) -> Iterator[None]:
+        """Say what a database says, on whatever connection, in this package's words.
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
+        Raises:
+            StorageUnavailable: nothing can be done now.
+        """
         try:
             yield
         except DatabaseError as error:

@@ -85,7 +85,7 @@ class DjangoStorage:
         self._check_block(transaction)
         records = [record_of(event, None) for event in events]
         mine = Event.objects.using(self.alias).filter(pk__in=[record.pk for record in records])
-        with self._connections.errors_within(), transactions.atomic(self.alias):
+        with self._connections.errors(), transactions.atomic(self.alias):
             held = {*mine.values_list("pk", flat=True)}
             Event.objects.using(self.alias).bulk_create(records, ignore_conflicts=True)
             if due:
@@ -121,7 +121,7 @@ class DjangoStorage:
     def migrate(self) -> Sequence[str]:
         """See :class:`~tk_analytics_mw.storage.migrations.MigratedStorage`. It is ``manage.py migrate``."""
         names = self.pending()
-        with self._connections.errors_within():
+        with self._connections.errors():
             call_command("migrate", LABEL, database=self.alias, interactive=False, verbosity=0)
         return names
 
