@@ -26,7 +26,11 @@ from tk_analytics_mw.storage.reader import Reader, reader_of
 @click.option("-o", "--output", type=click.File("wb"), default="-", help="File; default: standard output.")
 @with_parts
 def export(parts: Parts, format_: Format, since: timedelta | None, output: BinaryIO, **filters: str | None) -> None:
-    """Write events into a file, as they are now, while others write: those of the API's export."""
+    """Write events into a file, as they are now, while others write.
+
+    They are those of the API's export; NDJSON has what was read from the User-Agent too, so that import stores them
+    as they were.
+    """
     wanted = wanted_events(parts, **filters)
     reader = reader_of(parts.storage)
     until = reader.last_position()
@@ -46,7 +50,7 @@ def export(parts: Parts, format_: Format, since: timedelta | None, output: Binar
 
 
 def _chunks(format_: Format, reader: Reader, wanted: Filter, until: int) -> Iterator[tuple[bytes, int]]:
-    writer = writer_of(format_, reader, wanted, until)
+    writer = writer_of(format_, reader, wanted, until, full=True)
     position = 0
     while position < until:
         chunk, position = writer.slice(position)

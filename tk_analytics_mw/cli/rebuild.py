@@ -1,4 +1,4 @@
-"""``rebuild``: count again what is kept counted."""
+"""``rebuild``: count again what is kept counted, and prepare what is asked for."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from tk_analytics_mw.storage.figures import figures_of
 @json_object
 @with_parts
 def rebuild(parts: Parts, as_json: bool) -> None:
-    """Count again what is kept counted for figures, while events are written and read.
+    """Count again what is kept counted for figures, and prepare lists, while events are written and read.
 
-    It is right already, unless somebody changed the database by hand.
+    It is right already, unless somebody changed the database by hand; but the first question about a long time, or
+    for a rare value, waits for what this does beforehand.
     """
     figures = figures_of(parts.storage)
     began = time.monotonic()

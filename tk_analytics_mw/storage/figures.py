@@ -128,7 +128,9 @@ class Figures(Protocol):
         ...
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Count again what is kept counted, while events are written and read.
+        """Count again what is kept counted, and prepare what else the first one who asks would wait for.
+
+        Events are written and read meanwhile.
 
         Args:
             progress: called with how much of how much is done.

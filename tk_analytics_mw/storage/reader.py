@@ -46,6 +46,17 @@ class Session:
     event_types: Sequence[str]
     """Canonical ones, in the order in which they came first."""
 
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Session:
+        """The session of all of these events, of which there is at least one, the oldest first."""
+        return cls(
+            events[0].session_id,
+            first_event=events[0].created_at,
+            last_event=events[-1].created_at,
+            events=len(events),
+            event_types=[*dict.fromkeys(event.event_type for event in events)],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
