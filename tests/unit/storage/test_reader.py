@@ -23,6 +23,7 @@ from tk_analytics_mw.storage.sqlite import SqliteStorage
 from tk_analytics_mw.storage.sqlite.candidates import find, parts_of
 from tk_analytics_mw.storage.sqlite.filters import condition
 from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT
+from tk_analytics_mw.storage.sqlite.segments import BITS
 from tk_analytics_mw.testing.readers import compare
 
 ORGANISATION = organisations()[0].org_id
@@ -194,3 +195,27 @@ def test_a_condition_holds_nothing_that_was_given() -> None:
     assert "DROP" not in condition(wanted).sql
     assert condition(wanted).sql.count("?") == len(condition(wanted).values)
     assert Place("2026-01-01T00:00:00.000Z", 1) < Place("2026-01-01T00:00:00.000Z", 2)
+
+
+def test_a_file_with_larger_segments_is_looked_at_anew(storage: SqliteStorage) -> None:
+    """As it was before segments were cut smaller: other triggers, and postings whose offsets count otherwise."""
+    check(storage, 6, number=2)
+    storage.close()
+    with closing(sqlite3.connect(storage.path, isolation_level=None)) as connection:
+        for name, sql in connection.execute(
+            "SELECT name, sql FROM sqlite_master WHERE name LIKE 'forget_segment_%'"
+        ).fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+            connection.execute(sql.replace(f">> {BITS}", f">> {BITS + 1}"))
+        connection.execute("DROP INDEX segments_ready")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'cut_segments_smaller'")
+        assert connection.execute("SELECT count(*) FROM segments").fetchone() != (0,)
+    with storage._connections.transaction() as connection:
+        assert connection.execute("SELECT count(*) FROM segments").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM postings").fetchone() == (0,)
+    storage.reader._postings.look(60)
+    assert looked_at(storage) == 3
+    with storage._connections.transaction() as connection:
+        connection.execute("DELETE FROM events WHERE position = ?", (SEGMENT + 1,))
+    assert looked_at(storage) == 2, "the second one is forgotten"
+    check(storage, 7, number=2)

@@ -115,7 +115,7 @@ class MemoryFigures:
         """See :meth:`Figures.rebuild <tk_analytics_mw.storage.figures.Figures.rebuild>`. Nothing is kept counted."""
 
     def _events(self, wanted: Filter) -> list[Event]:
-        return [event for _, event in in_order(self._held, wanted)]
+        return [event for _, _, event in in_order(self._held, wanted)]
 
     def _sessions(self, wanted: Filter) -> list[list[Event]]:
         sessions: dict[str, list[Event]] = {}

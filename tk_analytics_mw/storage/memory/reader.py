@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from operator import itemgetter
 from typing import Final
 
@@ -12,7 +13,7 @@ from tk_analytics_mw.json_values import dump
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.memory.held import Held
 from tk_analytics_mw.storage.reader import Count, Page, RowSlice, Session, SessionPage, Slice
-from tk_analytics_mw.storage.rows import row_of
+from tk_analytics_mw.storage.rows import moment_of, row_of
 
 SLICE: Final = 1_000
 """Positions of one slice of an export."""
@@ -38,29 +39,35 @@ class MemoryReader:
         if order == "newest":
             found.reverse()
         if after is not None:
-            found = [(at, event) for at, event in found if (at < after if order == "newest" else at > after)]
+            place = _moment(after)
+            found = [each for each in found if (each[:2] < place if order == "newest" else each[:2] > place)]
         page = found[skip : skip + limit]
-        return Page([event for _, event in page], page[-1][0] if page and len(found) > skip + limit else None)
+        following = _place(*page[-1][:2]) if page and len(found) > skip + limit else None
+        return Page([event for _, _, event in page], following)
 
     def count(self, wanted: Filter, *, most: int | None = None) -> Count:
         """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""
-        number = len(in_order(self._held, wanted))
+        with self._held.lock:
+            number = sum(wants(wanted, event) for event in self._held.events.values())
         return Count(number if most is None else min(number, most), exact=most is None or number <= most)
 
     def sessions(self, wanted: Filter, *, limit: int, after: Place | None = None) -> SessionPage:
         """See :meth:`Reader.sessions <tk_analytics_mw.storage.reader.Reader.sessions>`."""
         events: dict[str, list[Event]] = {}
-        last: dict[str, Place] = {}
-        for place, event in in_order(self._held, wanted):
+        last: dict[str, tuple[datetime, int]] = {}
+        for moment, position, event in in_order(self._held, wanted):
             events.setdefault(event.session_id, []).append(event)
-            last[event.session_id] = place
-        ids = sorted((id_ for id_ in last if after is None or last[id_] < after), key=last.__getitem__, reverse=True)
+            last[event.session_id] = moment, position
+        behind = None if after is None else _moment(after)
+        ids = [id_ for id_, place in last.items() if behind is None or place < behind]
+        ids.sort(key=last.__getitem__, reverse=True)
         page = ids[:limit]
-        return SessionPage([Session.of(events[id_]) for id_ in page], last[page[-1]] if len(ids) > limit else None)
+        following = _place(*last[page[-1]]) if len(ids) > limit else None
+        return SessionPage([Session.of(events[id_]) for id_ in page], following)
 
     def session(self, org_id: str, session_id: str) -> Session | None:
         """See :meth:`Reader.session <tk_analytics_mw.storage.reader.Reader.session>`."""
-        events = [event for _, event in in_order(self._held, Filter(org_id, equals={"session_id": session_id}))]
+        events = [event for _, _, event in in_order(self._held, Filter(org_id, equals={"session_id": session_id}))]
         return Session.of(events) if events else None
 
     def last_position(self) -> int:
@@ -85,12 +92,20 @@ class MemoryReader:
             )
 
 
-def in_order(held: Held, wanted: Filter) -> list[tuple[Place, Event]]:
-    """The events that are wanted, the oldest first, each with its place in lists."""
+def in_order(held: Held, wanted: Filter) -> list[tuple[datetime, int, Event]]:
+    """The events that are wanted, the oldest first, each with its moment and its position."""
     with held.lock:
         found = [(event.created_at, position, event) for position, event in held.events.items() if wants(wanted, event)]
     found.sort(key=itemgetter(0, 1))
-    return [(Place(timestamp(moment), position), event) for moment, position, event in found]
+    return found
+
+
+def _place(moment: datetime, position: int) -> Place:
+    return Place(timestamp(moment), position)
+
+
+def _moment(place: Place) -> tuple[datetime, int]:
+    return moment_of(place.created_at), place.position
 
 
 def wants(wanted: Filter, event: Event) -> bool:
