@@ -216,9 +216,7 @@ class Event(NewEvent):
         if self.device is not None:
             answer["device"] = self.device
         answer["metric"] = self.metric
-        answer["requestUrl"] = self.request_url
-        answer["requestOrigin"] = self.request_origin
-        answer["referer"] = self.referer
+        answer |= {"requestUrl": self.request_url, "requestOrigin": self.request_origin, "referer": self.referer}
         return answer
 
     def as_read(self) -> dict[str, Any]:

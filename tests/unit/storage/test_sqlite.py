@@ -394,3 +394,17 @@ def test_of_sqlites_wal_reset_bug_each_process_warns_once_where_it_is(
     for line in warnings:
         assert line.startswith("WARNING tk_analytics_mw.storage SQLite ")
         assert "3.51.3" in line
+
+
+OPEN = """
+    import sys
+    from tk_analytics_mw.storage.sqlite import SqliteStorage
+    storage = SqliteStorage("a.db")
+    storage.write([])
+    storage.close()
+    print("sqlite_utils" in sys.modules)
+"""
+
+
+def test_only_who_migrates_a_file_waits_for_what_does_it(tmp_path: Path) -> None:
+    assert [run_script(OPEN, cwd=tmp_path).strip() for _ in range(2)] == ["True", "False"]

@@ -28,6 +28,7 @@ from typing import Final
 from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.sqlite.files import identity_of, one_at_a_time, warn_of_wal_reset_bug
 from tk_analytics_mw.storage.sqlite.readers import Readers
+from tk_analytics_mw.storage.sqlite.schema import migrate
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -181,8 +182,6 @@ class Connections:
                 connection.close()
 
     def _open(self, process: _Process) -> sqlite3.Connection:
-        from tk_analytics_mw.storage.sqlite.schema import migrate  # sqlite-utils takes 70 ms to import
-
         warn_of_wal_reset_bug()
         with suppress(FileExistsError):
             # Before SQLite does it, with 0644. EXCL: a file that was not there has no locks to lose.

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
-from sqlite_utils import Database, Migrations
+from tk_analytics_mw.storage.sqlite import segments, totals
 
-from tk_analytics_mw.storage.sqlite.totals import create
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
-_set = Migrations("tk_analytics_mw")
+SET: Final = "tk_analytics_mw"
+"""Name of our migrations, among those that a file may know."""
+
+_MIGRATIONS: Final[list[Callable[[Database], None]]] = []
 
 
-@_set()
+@_MIGRATIONS.append
 def create_events(db: Database) -> None:
     # The position is the order of commits, which that of ids is not. AUTOINCREMENT: that of an event which was
     # erased is given to no other, so who reads on from a position misses none.
@@ -49,7 +55,7 @@ def create_events(db: Database) -> None:
     )
 
 
-@_set()
+@_MIGRATIONS.append
 def create_deliveries(db: Database) -> None:
     # One of an event to a name. Its order is the event's own, so one that subscribes to the past gets it in order.
     db.execute(
@@ -86,21 +92,19 @@ def create_deliveries(db: Database) -> None:
     )
 
 
-@_set()
+@_MIGRATIONS.append
 def index_events_for_reads(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import segments
-
     # By time: what is stored now goes to the end of its organisation.
     db.execute("CREATE INDEX events_time ON events (org_id, created_at)")
     segments.create(db.conn)
 
 
-@_set()
+@_MIGRATIONS.append
 def keep_totals(db: Database) -> None:
-    create(db.conn)
+    totals.create(db.conn)
 
 
-@_set()
+@_MIGRATIONS.append
 def create_tokens(db: Database) -> None:
     # Times are seconds since 1970, the day of the last use is ISO 8601. No token is in it, only its SHA-256.
     db.execute(
@@ -120,7 +124,7 @@ def create_tokens(db: Database) -> None:
     )
 
 
-@_set()
+@_MIGRATIONS.append
 def create_refusals(db: Database) -> None:
     db.execute(
         """CREATE TABLE refusals (
@@ -147,14 +151,27 @@ def create_refusals(db: Database) -> None:
     db.execute("CREATE INDEX refusal_samples_org ON refusal_samples (org_id)")
 
 
-@_set()
+@_MIGRATIONS.append
 def cut_segments_smaller(db: Database) -> None:
-    from tk_analytics_mw.storage.sqlite import segments
-
     segments.cut_smaller(db.conn)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
+    if {step.__name__ for step in _MIGRATIONS} <= _applied(connection):
+        return  # nearly always; what follows takes as long to import as all the rest, twice as long with numpy there
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations(SET)
+    for step in _MIGRATIONS:
+        migrations()(step)
     # No plugins: whatever else is installed beside the host application has no business in its database.
-    _set.apply(Database(connection, execute_plugins=False))
+    migrations.apply(Database(connection, execute_plugins=False))
+
+
+def _applied(connection: sqlite3.Connection) -> set[str]:
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_sqlite_migrations'").fetchone():
+        return set()
+    return {
+        name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations WHERE migration_set = ?", (SET,))
+    }
