@@ -6,6 +6,7 @@ import click
 
 import tk_analytics_mw
 from tk_analytics_mw.cli.backup import backup
+from tk_analytics_mw.cli.copying import copy
 from tk_analytics_mw.cli.deliver import deliver
 from tk_analytics_mw.cli.deliveries import deliveries
 from tk_analytics_mw.cli.doctor import doctor
@@ -33,6 +34,7 @@ COMMANDS = (
     purge,
     rebuild,
     backup,
+    copy,
     deliver,
     deliveries,
     webhook,
