@@ -11,6 +11,7 @@ from typing import Literal
 
 from sqlalchemy import create_engine, text
 
+from tests.databases.emptying import empty
 from tests.databases.unprivileged import as_somebody, free_port, own_folder, reachable
 from tk_analytics_mw.storage.sql import SqlStorage
 
@@ -31,6 +32,7 @@ class PostgreSQL:
         self.bin = reachable(Path(spec.origin).parent / "pginstall", self.folder) / "bin"
         self.port = free_port()
         self._numbers = itertools.count(1)
+        self._shared: str | None = None
         self._run(
             "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
         )
@@ -58,6 +60,13 @@ class PostgreSQL:
         name = f"shop_{next(self._numbers)}"
         self._admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
         return self.url(name)
+
+    def emptied(self) -> str:
+        """The URL of a database that many tests use, one after the other: each finds it empty."""
+        if self._shared is None:
+            self._shared = self.fresh()
+        empty(self._shared)
+        return self._shared
 
     def remove(self) -> None:
         """Stop it and remove everything."""

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.databases.mariadb import MariaDB
 from tests.databases.postgresql import PostgreSQL
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.sql import SqlStorage
 from tk_analytics_mw.storage.sql.encoding import event_from
 from tk_analytics_mw.storage.sql.schema import EVENT, events
-from tk_analytics_mw.testing import StorageSuite
+from tk_analytics_mw.testing import OutboxSuite, StorageSuite
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
 
 
@@ -29,8 +30,24 @@ class Sql(Opened):
 class OnPostgreSQL(Sql):
     @pytest.fixture
     def open_storage(self, postgresql: PostgreSQL) -> OpenStorage:
-        url = postgresql.fresh()
+        url = postgresql.emptied()
+        return lambda: SqlStorage(url)
+
+
+class OnMariaDB(Sql):
+    @pytest.fixture
+    def open_storage(self, mariadb: MariaDB) -> OpenStorage:
+        url = mariadb.emptied()
         return lambda: SqlStorage(url)
 
 
 class TestSqlStorageOnPostgreSQL(OnPostgreSQL, StorageSuite): ...
+
+
+class TestSqlOutboxOnPostgreSQL(OnPostgreSQL, OutboxSuite): ...
+
+
+class TestSqlStorageOnMariaDB(OnMariaDB, StorageSuite): ...
+
+
+class TestSqlOutboxOnMariaDB(OnMariaDB, OutboxSuite): ...

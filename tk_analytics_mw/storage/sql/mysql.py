@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timezone
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, Connection, bindparam, text
+from sqlalchemy import Connection, select, text
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.outbox import Subscription
@@ -14,6 +14,8 @@ from tk_analytics_mw.storage.rows import COLUMNS, row_of
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.encoding import portions
 from tk_analytics_mw.storage.sql.held import firsts
+from tk_analytics_mw.storage.sql.owing import owe
+from tk_analytics_mw.storage.sql.schema import events as table
 
 _NAMES: Final = ", ".join(COLUMNS)
 _ROW: Final = f"(%s, {', '.join(['%s'] * len(COLUMNS))})"
@@ -21,12 +23,6 @@ _CREATED_AT: Final = COLUMNS.index("created_at")
 # Of the two ways to pass over what is held this one turns no other error into a warning.
 _UNLESS_HELD: Final = "ON DUPLICATE KEY UPDATE id = tk_analytics_events.id"
 _COUNT: Final = text("UPDATE tk_analytics_positions SET last = LAST_INSERT_ID(last + :number) WHERE id = 1")
-_STORED: Final = text("SELECT id FROM tk_analytics_events WHERE position > :after AND position <= :until")
-_OWE: Final = """
-    INSERT INTO tk_analytics_deliveries (name, event_id, position, state, attempts)
-    SELECT :name, id, position, 'pending', 0 FROM tk_analytics_events WHERE {which} {wanted}
-    ON DUPLICATE KEY UPDATE name = tk_analytics_deliveries.name
-"""
 
 
 def store(connections: Connections, events: Sequence[Event], due: Sequence[Subscription]) -> Sequence[Event] | None:
@@ -38,22 +34,22 @@ def store(connections: Connections, events: Sequence[Event], due: Sequence[Subsc
         after = until - len(rows)
         _insert(connection, [[after + number, *row] for number, row in enumerate(rows, start=1)])
         for subscription in due:
-            _owe(connection, subscription, "position > :after AND position <= :until", after=after, until=until)
+            owe(connection, subscription, table.c.position > after, table.c.position <= until)
         if not keyed:
             return None
-        return firsts(connection, events, connection.execute(_STORED, {"after": after, "until": until}).scalars())
+        stored = select(table.c.id).where(table.c.position > after, table.c.position <= until)
+        return firsts(connection, events, connection.execute(stored).scalars())
 
 
 def store_within(connection: Connection, events: Sequence[Event], due: Sequence[Subscription]) -> list[str]:
     """Store events without positions in the transaction that is open. Give the ids of those that are new."""
     ids = [event.id for event in events]
-    there = text("SELECT id FROM tk_analytics_events WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
-    before = {*connection.execute(there, {"ids": ids}).scalars()}
+    before = {*connection.execute(select(table.c.id).where(table.c.id.in_(ids))).scalars()}
     _insert(connection, [[None, *_row(event)] for event in events])
-    new = [*connection.execute(there, {"ids": [each for each in ids if each not in before]}).scalars()]
-    if new:
-        for subscription in due:
-            _owe(connection, subscription, "id IN :ids", ids=new)
+    other = [id_ for id_ in ids if id_ not in before]
+    new = [*connection.execute(select(table.c.id).where(table.c.id.in_(other))).scalars()]
+    for subscription in due:
+        owe(connection, subscription, table.c.id.in_(new))
     return new
 
 
@@ -71,16 +67,3 @@ def _row(event: Event) -> list[Any]:
     row = row_of(event)
     row[_CREATED_AT] = event.created_at.astimezone(timezone.utc).replace(tzinfo=None)
     return row
-
-
-def _owe(connection: Connection, subscription: Subscription, which: str, **values: Any) -> None:
-    parts: list[BindParameter[Any]] = [
-        bindparam(name, expanding=True) for name, value in values.items() if isinstance(value, list)
-    ]
-    wanted = ""
-    if subscription.event_types:
-        wanted = "AND event_type IN :types"
-        values["types"] = sorted(subscription.event_types)
-        parts.append(bindparam("types", expanding=True))
-    statement = text(_OWE.format(which=which, wanted=wanted)).bindparams(*parts)
-    connection.execute(statement, {**values, "name": subscription.name})

@@ -13,6 +13,7 @@ from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
+from tk_analytics_mw.storage.sql.outbox import SqlOutbox
 from tk_analytics_mw.storage.sql.writing import write
 
 Durability = Literal["full", "relaxed"]
@@ -41,6 +42,7 @@ class SqlStorage:
             raise ConfigurationError(f"durability is 'full' or 'relaxed', not {durability!r}")
         source = url_of(database) if isinstance(database, str) else check_engine(database)
         self._connections = Connections(source, durability=durability, commit_timeout=commit_timeout)
+        self.outbox = SqlOutbox(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`DurableStorage.write <tk_analytics_mw.storage.outbox.DurableStorage.write>`."""
