@@ -87,10 +87,11 @@ class SqlFigures:
     def _sessions(self, wanted: Filter, types: Sequence[str], *columns: Any) -> Iterator[Iterator[list[Any]]]:
         """The events of these types, session by session, each session's in the order of time."""
         with self._connections.reading() as connection:
-            rows = connection.execution_options(stream_results=True, max_row_buffer=FETCHED).execute(
+            rows = connection.execute(
                 select(events.c.session_id, *columns)
                 .where(*conditions(connection, wanted), events.c.event_type.in_(types))
-                .order_by(events.c.session_id, events.c.created_at, events.c.position)
+                .order_by(events.c.session_id, events.c.created_at, events.c.position),
+                execution_options={"stream_results": True, "max_row_buffer": FETCHED},
             )
             yield (list(session) for _, session in groupby(rows, itemgetter(0)))
             rows.close()
