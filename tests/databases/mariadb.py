@@ -10,10 +10,9 @@ import time
 
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.exc import OperationalError
 
 from tests.databases.emptying import empty
-from tests.databases.unprivileged import as_somebody, free_port, own_folder
+from tests.databases.unprivileged import as_somebody, free_port, listens, own_folder
 from tk_analytics_mw.storage.sql import SqlStorage
 
 PROGRAM = "mariadbd"
@@ -87,14 +86,9 @@ class MariaDB:
             **as_somebody(),
         )
         deadline = time.monotonic() + 30
-        while True:
-            try:
-                self._admin("SELECT 1")
-            except OperationalError:
-                assert time.monotonic() < deadline, (self.folder / "output").read_text()
-                time.sleep(0.02)
-            else:
-                return
+        while not listens(self.port):
+            assert time.monotonic() < deadline, (self.folder / "output").read_text()
+            time.sleep(0.02)
 
     def kill(self) -> None:
         """Have it crash."""

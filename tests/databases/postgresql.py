@@ -15,6 +15,8 @@ from tests.databases.emptying import empty
 from tests.databases.unprivileged import as_somebody, free_port, own_folder, reachable
 from tk_analytics_mw.storage.sql import SqlStorage
 
+Mode = Literal["immediate", "fast"]
+
 TEMPLATE = "migrated"
 
 # A killed server's operating system lives on, and with it what was written: fsync would only take time.
@@ -33,11 +35,11 @@ class PostgreSQL:
         self.port = free_port()
         self._numbers = itertools.count(1)
         self._shared: str | None = None
-        self._run(
+        self._call(
             "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
         )
         self.start()
-        self._admin(f"CREATE DATABASE {TEMPLATE}")
+        self.run(f"CREATE DATABASE {TEMPLATE}")
         storage = SqlStorage(self.url(TEMPLATE))
         storage.migrate()
         storage.close()
@@ -45,11 +47,11 @@ class PostgreSQL:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = f"{OPTIONS} -p {self.port} -k {self.folder}"
-        self._run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+        self._call("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
 
-    def stop(self, mode: Literal["immediate", "fast"] = "fast") -> None:
+    def stop(self, mode: Mode = "fast") -> None:
         """Stop it: ``immediate`` is a crash."""
-        self._run("pg_ctl", "-D", "data", "-w", "-m", mode, "stop")
+        self._call("pg_ctl", "-D", "data", "-w", "-m", mode, "stop")
 
     def url(self, database: str) -> str:
         """Where a database is."""
@@ -58,7 +60,7 @@ class PostgreSQL:
     def fresh(self, *, migrated: bool = True) -> str:
         """Make a database that nobody else has. Give its URL."""
         name = f"shop_{next(self._numbers)}"
-        self._admin(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
+        self.run(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
         return self.url(name)
 
     def emptied(self) -> str:
@@ -73,13 +75,14 @@ class PostgreSQL:
         self.stop("immediate")
         shutil.rmtree(self.folder)
 
-    def _admin(self, statement: str) -> None:
+    def run(self, statement: str) -> None:
+        """Execute a statement as the superuser."""
         engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(statement))
         engine.dispose()
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _call(self, program: str, *arguments: str) -> None:
         # Not a pipe: the server would keep it open.
         with (self.folder / "output").open("wb") as output:
             done = subprocess.run(

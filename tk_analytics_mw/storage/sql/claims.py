@@ -23,7 +23,7 @@ def _is(*states: str) -> ColumnElement[bool]:
 
 _PENDING: Final = (_is("pending"), _D.position.is_not(None))
 
-_FAILED: Final = literal_column("attempts > 0")
+_FAILED: Final[ColumnElement[bool]] = literal_column("attempts > 0")
 
 COUNTS: Final = (
     select(_D.name, _D.state, _FAILED, func.count(), func.min(_D.position))

@@ -26,7 +26,7 @@ def url_of(text: str) -> URL:
     """Read a URL.
 
     Raises:
-        ConfigurationError: it is none of an engine that this storage knows.
+        ConfigurationError: it is none of an engine that this storage knows, or the driver is not installed.
     """
     try:
         url = make_url(text)
@@ -37,7 +37,17 @@ def url_of(text: str) -> URL:
         raise ConfigurationError(f"storage: SQL databases are {', '.join(sorted(_DRIVERS))}, not {backend!r}")
     if not url.database:
         raise ConfigurationError(f"storage: {backend}://…/NAME: the URL names no database")
-    return url.set(drivername=f"{backend}+{_DRIVERS[backend]}") if url.drivername == backend else url
+    if url.drivername == backend:
+        url = url.set(drivername=f"{backend}+{_DRIVERS[backend]}")
+    try:
+        url.get_dialect().import_dbapi()
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        extra = "postgres" if backend == "postgresql" else "mysql"
+        raise ConfigurationError(
+            f"storage: {backend} needs {getattr(error, 'name', None) or 'a driver'}, which is not installed: "
+            f'pip install "tk_analytics_mw[{extra}]"'
+        ) from error
+    return url
 
 
 def check_engine(engine: Any) -> Engine:
@@ -72,34 +82,24 @@ def engine_for(source: URL | Engine, *, kind: str, patience: float) -> Engine:
         source: where to; of an engine of the host's the pool's settings count too, and its connections stay the host's.
         kind: ``"writers"`` or ``"readers"``.
         patience: seconds to wait for a connection, or for a lock.
-
-    Raises:
-        ConfigurationError: the driver is not installed.
     """
     options: dict[str, Any] = {
         "isolation_level": "AUTOCOMMIT",  # transactions are begun in words: a statement alone is one round trip
         "hide_parameters": True,  # in errors: they are events
     }
-    try:
-        if isinstance(source, Engine):
-            engine = create_engine(source.url, pool=source.pool.recreate(), **options)
-        else:
-            engine = create_engine(
-                source,
-                pool_size=WRITERS if kind == "writers" else READERS,
-                max_overflow=MORE,
-                pool_timeout=patience,
-                pool_use_lifo=True,
-                pool_reset_on_return=None,  # whoever gives one back has ended its transaction
-                connect_args=_connect_args(source, patience),
-                **options,
-            )
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
-        backend = source.get_backend_name() if isinstance(source, URL) else source.dialect.name
-        extra = "postgres" if backend == "postgresql" else "mysql"
-        raise ConfigurationError(
-            f'storage: {backend} needs {getattr(error, "name", None) or error}: pip install "tk_analytics_mw[{extra}]"'
-        ) from error
+    if isinstance(source, Engine):
+        engine = create_engine(source.url, pool=source.pool.recreate(), **options)
+    else:
+        engine = create_engine(
+            source,
+            pool_size=WRITERS if kind == "writers" else READERS,
+            max_overflow=MORE,
+            pool_timeout=patience,
+            pool_use_lifo=True,
+            pool_reset_on_return=None,  # whoever gives one back has ended its transaction
+            connect_args=_connect_args(source, patience),
+            **options,
+        )
     if engine.dialect.name != "postgresql":
         event.listen(engine, "connect", _prepare_mysql(kind, patience))
     return engine

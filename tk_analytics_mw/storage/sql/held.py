@@ -26,7 +26,10 @@ def firsts(connection: Connection, events: Sequence[Event], stored: Iterable[str
         return events if keyed else None
     keys = {(event.org_id, event.idempotency_key) for event in missing}
     where = or_(*(and_(table.c.org_id == org_id, table.c.idempotency_key == key) for org_id, key in sorted(keys)))
-    held = {(e.org_id, e.idempotency_key): e for e in map(event_from, connection.execute(select(*EVENT).where(where)))}
+    first = select(*EVENT).where(where)
+    if connection.dialect.name != "postgresql":
+        first = first.with_for_update(read=True)  # as it is, and not as it was when the transaction began
+    held = {(each.org_id, each.idempotency_key): each for each in map(event_from, connection.execute(first))}
     return [
         event if event.idempotency_key is None else held.get((event.org_id, event.idempotency_key), event)
         for event in events

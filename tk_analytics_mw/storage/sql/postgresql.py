@@ -15,7 +15,7 @@ from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.encoding import as_object, due_as_json, portions
 from tk_analytics_mw.storage.sql.held import firsts
 
-KEY_PATIENCE: Final = 200
+KEY_PATIENCE: Final = 50
 """Milliseconds to wait for a host's open transaction that holds the same idempotency key: others wait behind us."""
 
 _TYPES: Final = {

@@ -33,10 +33,7 @@ class SqlRefusals:
             if samples:
                 connection.execute(
                     insert(refusal_samples),
-                    [
-                        {"refused_at": each.refused_at, "path": each.path, **each.refusal._asdict()}
-                        for each in samples
-                    ],
+                    [{"refused_at": each.refused_at, "path": each.path, **each.refusal._asdict()} for each in samples],
                 )
             for org_id in sorted({each.refusal.org_id for each in samples}):
                 _forget_older(connection, org_id)

@@ -211,6 +211,7 @@ summed_days: Final = Table(
     Column("org_id", Exact(ID), primary_key=True),
     Column("day", Date, primary_key=True),
     Column("token", Exact(32)),
+    Index("tk_analytics_summed_days_token", "token", postgresql_where=text("token IS NOT NULL")),
     **_MYSQL,
 )
 

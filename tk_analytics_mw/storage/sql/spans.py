@@ -12,18 +12,14 @@ from tk_analytics_mw.storage.sql.schema import events
 
 def span(connection: Connection, org_id: str) -> tuple[datetime, datetime] | None:
     """The moments of the first event and of the last one; ``None`` without any."""
-    ends = []
-    for order in (events.c.created_at.asc(), events.c.created_at.desc()):
-        found = connection.execute(
-            select(events.c.created_at)
-            .where(events.c.org_id == org_id, events.c.position.is_not(None))
-            .order_by(order)
-            .limit(1)
-        ).scalar()
-        if found is None:
-            return None
-        ends.append(found)
-    return ends[0], ends[1]
+    theirs = select(events.c.created_at).where(events.c.org_id == org_id, events.c.position.is_not(None)).limit(1)
+    first, last = connection.execute(
+        select(
+            theirs.order_by(events.c.created_at.asc()).scalar_subquery(),
+            theirs.order_by(events.c.created_at.desc()).scalar_subquery(),
+        )
+    ).one()
+    return None if first is None else (first, last)
 
 
 def organisations(connection: Connection) -> Iterator[str]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from sqlalchemy import Engine
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
+from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
 from tk_analytics_mw.storage.sql.erasure import SqlErasure
 from tk_analytics_mw.storage.sql.figures import SqlFigures
+from tk_analytics_mw.storage.sql.examination import examine
+from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox
 from tk_analytics_mw.storage.sql.reads import SqlReader
@@ -49,6 +52,7 @@ class SqlStorage:
             raise ConfigurationError(f"durability is 'full' or 'relaxed', not {durability!r}")
         source = url_of(database) if isinstance(database, str) else check_engine(database)
         self._connections = Connections(source, durability=durability, commit_timeout=commit_timeout)
+        self._joining = Joining(self._connections)
         self.outbox = SqlOutbox(self._connections)
         self.reader = SqlReader(self._connections)
         self.figures = SqlFigures(self._connections)
@@ -68,6 +72,25 @@ class SqlStorage:
         """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
         return survey(self._connections)
 
+    def write_within(
+        self,
+        transaction: Any,
+        events: Sequence[Event],
+        due: Sequence[Subscription] = (),
+        *,
+        then: Callable[[], None],
+    ) -> Sequence[Event] | None:
+        """See :class:`~tk_analytics_mw.storage.transactions.JoiningStorage`.
+
+        Args:
+            transaction: a :class:`~sqlalchemy.orm.Session`, a :class:`~sqlalchemy.orm.scoped_session`, or a
+                :class:`~sqlalchemy.Connection` with a transaction open.
+            events: as for :meth:`write`.
+            due: as for :meth:`write`.
+            then: is called after the commit: for a connection, once it goes back to its pool or begins anew.
+        """
+        return self._joining.write(transaction, events, due, then)
+
     def pending(self) -> Sequence[str]:
         """See :class:`~tk_analytics_mw.storage.migrations.MigratedStorage`."""
         return pending(self._connections)
@@ -75,6 +98,10 @@ class SqlStorage:
     def migrate(self) -> Sequence[str]:
         """See :class:`~tk_analytics_mw.storage.migrations.MigratedStorage`."""
         return migrate(self._connections)
+
+    def examine(self) -> Iterator[Finding]:
+        """See :class:`~tk_analytics_mw.storage.examination.ExaminedStorage`."""
+        return examine(self._connections)
 
     def close(self) -> None:
         """See :meth:`Storage.close <tk_analytics_mw.storage.base.Storage.close>`."""

@@ -54,9 +54,7 @@ def _hash(field: str, value: str, month: str, org_id: str) -> str:
 
 
 _MONTH: Final = "date_bin('30 days', created_at, '2000-01-01 00:00:00+00')"
-TERMS: Final = (
-    f"array_remove(ARRAY[{', '.join(_hash(field, field, _MONTH, 'org_id') for field in FIELDS)}], NULL)"
-)
+TERMS: Final = f"array_remove(ARRAY[{', '.join(_hash(field, field, _MONTH, 'org_id') for field in FIELDS)}], NULL)"
 """The terms of a row, as an SQL expression: what the index is over."""
 
 _ASKED: Final = {

@@ -15,18 +15,16 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import TextClause, Connection, and_, bindparam, delete, func, literal, or_, select, text, update
+from sqlalchemy import Connection, TextClause, and_, delete, func, literal, or_, select, text, update
 from sqlalchemy.dialects import mysql, postgresql
 
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.schema import hour_totals, positions, summed_days
-from tk_analytics_mw.storage.sql.spans import organisations, span
-from tk_analytics_mw.storage.sql.types import Moment
+from tk_analytics_mw.storage.sql.schema import events, hour_totals, positions, summed_days
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -36,9 +34,16 @@ ALL_TYPES: Final = ""
 FIRST: Final = 8
 """Days that are summed up together at first."""
 
-MOST: Final = 64
+MOST: Final = 256
 ONE_STEP: Final = 0.1
 """Seconds that one step is to take: so long whoever writes to such a past day waits."""
+
+
+ALL_SECONDS: Final = 600.0
+"""For a look at the times of all events."""
+
+Day = tuple[str, date]
+"""Of an organisation."""
 
 
 class Totals:
@@ -58,7 +63,9 @@ class Totals:
         """
         deadline = time.monotonic() + seconds
         try:
-            self._sum_up_all(org_id, first, end, lambda _: time.monotonic() > deadline)
+            with self._connections.reading() as connection:
+                days = _missing(connection, org_id, first, end)
+            self._sum_up_all(days, lambda _: time.monotonic() > deadline)
         except (StorageUnavailable, ReadTooLong) as error:
             logger.warning("days were not summed up: %s", error)
 
@@ -67,50 +74,56 @@ class Totals:
         with self._connections.writing() as connection:
             connection.execute(delete(hour_totals))
             connection.execute(delete(summed_days))
-        with self._connections.reading() as connection:
-            spans = {org_id: span(connection, org_id) for org_id in organisations(connection)}
-        days = {org_id: (found[0].date(), found[1].date()) for org_id, found in spans.items() if found is not None}
-        total = sum((end - first).days for first, end in days.values())
-        done = 0
-        for org_id, (first, end) in days.items():
+        with self._connections.reading(seconds=ALL_SECONDS) as connection:
+            spans = connection.execute(
+                select(events.c.org_id, func.min(events.c.created_at), func.max(events.c.created_at))
+                .where(events.c.position.is_not(None))
+                .group_by(events.c.org_id)
+            ).all()
+        days = [(org_id, day) for org_id, first, last in spans for day in _days(day_of(first), day_of(last))]
 
-            def told(number: int, before: int = done) -> bool:
-                progress(before + number, total)
-                return False
+        def tell(done: int) -> bool:
+            progress(done, len(days))
+            return False
 
-            self._sum_up_all(org_id, first, end, told)
-            done += (end - first).days
-        progress(total, total)
+        self._sum_up_all(days, tell)
+        progress(len(days), len(days))
 
-    def _sum_up_all(self, org_id: str, first: date, end: date, stop: Callable[[int], bool]) -> None:
-        with self._connections.reading() as connection:
-            summed = {*days_summed(connection, org_id, first, end)}
-        every = (end - timedelta(days=number) for number in range(1, (end - first).days + 1))
-        days = [day for day in every if day not in summed]
+    def _sum_up_all(self, days: Sequence[Day], stop: Callable[[int], bool]) -> None:
         done, size = 0, FIRST
         while done < len(days) and not stop(done):
             began = time.monotonic()
-            self._sum_up(org_id, days[done : done + size])
+            self._sum_up(days[done : done + size])
             done += size
             took = max(time.monotonic() - began, 1e-3)
             size = max(1, min(MOST, int(size * min(4.0, ONE_STEP / took))))
 
-    def _sum_up(self, org_id: str, days: Sequence[date]) -> None:
-        token = secrets.token_hex(8)
-        claim = _claim(self._connections.is_postgresql)
+    def _sum_up(self, days: Sequence[Day]) -> None:
+        token = secrets.token_hex(16)
+        kind = "postgresql" if self._connections.is_postgresql else "mysql"
         with self._connections.writing() as connection:
-            connection.execute(claim, [{"org_id": org_id, "day": day, "token": token} for day in days])
-        barrier = select(positions.c.last).with_for_update()
+            rows = [{"org_id": org_id, "day": day, "token": token} for org_id, day in sorted(days)]
+            connection.execute(_claim(self._connections.is_postgresql), rows)
         with self._connections.writing() as connection:
-            connection.execute(barrier).all()
+            connection.execute(select(positions.c.last).with_for_update()).all()
         with self._connections.writing() as connection:
-            ours = and_(
-                summed_days.c.org_id == org_id, summed_days.c.day.in_(days), summed_days.c.token == token
-            )
-            got = connection.execute(select(summed_days.c.day).where(ours).with_for_update()).scalars().all()
-            if got:
-                connection.execute(update(summed_days).where(ours).values(token=None))
-                _add(connection, org_id, got)
+            ours = summed_days.c.token == token
+            connection.execute(select(summed_days.c.day).where(ours).with_for_update()).all()
+            connection.execute(_BY_TYPE[kind], {"token": token})
+            connection.execute(_TOGETHER, {"token": token})
+            connection.execute(update(summed_days).where(ours).values(token=None))
+
+
+def _missing(connection: Connection, org_id: str, first: date, end: date) -> list[Day]:
+    """The days that are not summed up, the latest first. One without events is summed up as well: so nobody looks for
+    any a second time."""
+    summed = {*days_summed(connection, org_id, first, end)}
+    return [(org_id, day) for day in _days(first, end) if day not in summed]
+
+
+def _days(first: date, end: date) -> Iterator[date]:
+    """From ``first`` to before ``end``, the latest first."""
+    return (end - timedelta(days=number) for number in range(1, (end - first).days + 1))
 
 
 def days_summed(connection: Connection, org_id: str, first: date, end: date) -> list[date]:
@@ -128,7 +141,7 @@ def days_summed(connection: Connection, org_id: str, first: date, end: date) -> 
     return [*found.scalars()]
 
 
-def forget(connection: Connection, days: Iterable[tuple[str, date]]) -> None:
+def forget(connection: Connection, days: Iterable[Day]) -> None:
     """Forget days of organisations, in the transaction that changes them: where no trigger does it."""
     known = sorted({*days})
     for first in range(0, len(known), 500):
@@ -160,44 +173,37 @@ def _claim(is_postgresql: bool) -> Any:
     )
 
 
-def _add(connection: Connection, org_id: str, days: Sequence[date]) -> None:
-    """Count the events of days, by hour and type, and all types together."""
-    kind = "postgresql" if connection.dialect.name == "postgresql" else "mysql"
-    values = {
-        "org_id": org_id,
-        "days": [*days],
-        "since": start_of(min(days)),
-        "until": start_of(max(days) + timedelta(days=1)),
-    }
-    connection.execute(_BY_TYPE[kind], values)
-    connection.execute(_TOGETHER, {"org_id": org_id, "days": [*days]})
-
-
 def start_of(day: date) -> datetime:
     """The first moment of a day, in UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=timezone.utc)
 
 
-def _by_type(day: str, hour: str) -> TextClause:
+def _by_type(start: str, end: str, hour: str) -> TextClause:
     return text(f"""
         INSERT INTO tk_analytics_hour_totals (org_id, day, hour, event_type, events)
-        SELECT :org_id, {day}, {hour}, event_type, count(*) FROM tk_analytics_events
-        WHERE org_id = :org_id AND created_at >= :since AND created_at < :until AND position IS NOT NULL
-            AND {day} IN :days
+        SELECT summed.org_id, summed.day, {hour}, event.event_type, count(*)
+        FROM tk_analytics_summed_days AS summed JOIN tk_analytics_events AS event
+            ON event.org_id = summed.org_id AND event.created_at >= {start} AND event.created_at < {end}
+        WHERE summed.token = :token AND event.position IS NOT NULL
         GROUP BY 1, 2, 3, 4
-    """).bindparams(  # noqa: S608 - names of columns
-        bindparam("days", expanding=True), bindparam("since", type_=Moment()), bindparam("until", type_=Moment())
-    )
+    """)  # noqa: S608 - words of ours
 
 
 _BY_TYPE: Final = {
+    # Count the events of our days, by hour and type.
     "postgresql": _by_type(
-        "CAST(created_at AT TIME ZONE 'UTC' AS date)", "CAST(extract(hour FROM created_at AT TIME ZONE 'UTC') AS int)"
+        "CAST(summed.day AS timestamp) AT TIME ZONE 'UTC'",
+        "CAST(summed.day + 1 AS timestamp) AT TIME ZONE 'UTC'",
+        "CAST(extract(hour FROM event.created_at AT TIME ZONE 'UTC') AS int)",
     ),
-    "mysql": _by_type("DATE(created_at)", "HOUR(created_at)"),
+    "mysql": _by_type(
+        "CAST(summed.day AS datetime)", "CAST(summed.day AS datetime) + INTERVAL 1 DAY", "HOUR(event.created_at)"
+    ),
 }
 _TOGETHER: Final = text(f"""
     INSERT INTO tk_analytics_hour_totals (org_id, day, hour, event_type, events)
-    SELECT org_id, day, hour, '{ALL_TYPES}', sum(events) FROM tk_analytics_hour_totals
-    WHERE org_id = :org_id AND day IN :days GROUP BY org_id, day, hour
-""").bindparams(bindparam("days", expanding=True))  # noqa: S608 - a word of ours
+    SELECT total.org_id, total.day, total.hour, '{ALL_TYPES}', sum(total.events)
+    FROM tk_analytics_summed_days AS summed JOIN tk_analytics_hour_totals AS total
+        ON total.org_id = summed.org_id AND total.day = summed.day
+    WHERE summed.token = :token GROUP BY 1, 2, 3
+""")  # noqa: S608 - a word of ours

@@ -25,9 +25,7 @@ def statements() -> list[str]:
     for what, (referencing, rows) in _BODIES.items():
         name = f"tk_analytics_{what}_forgets"
         body = "".join(_FORGET.format(rows=each) for each in rows)
-        made.append(
-            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$"
-        )
+        made.append(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$")
         made.append(
             f"CREATE TRIGGER {name} AFTER {what.upper()} ON tk_analytics_events "
             f"REFERENCING {referencing} FOR EACH STATEMENT EXECUTE FUNCTION {name}()"

@@ -52,7 +52,9 @@ def walk(
     size = CHUNK if limit is None else limit
     for source in _steps(connection, wanted, order, after):
         statement = (
-            _in_order(select(source.c.created_at, source.c.position, *(source.c[name] for name in names)), order, source)
+            _in_order(
+                select(source.c.created_at, source.c.position, *(source.c[name] for name in names)), order, source
+            )
             .where(*conditions(connection, wanted, source))
             .limit(size)
         )
@@ -103,9 +105,7 @@ def from_index(*where: Any) -> FromClause:
     return select(events).where(*where).offset(0).subquery("events")
 
 
-def _steps(
-    connection: Connection, wanted: Filter, order: Order, after: Place | None
-) -> Iterator[FromClause]:
+def _steps(connection: Connection, wanted: Filter, order: Order, after: Place | None) -> Iterator[FromClause]:
     """Where to look."""
     if not has_index(connection, wanted):
         yield events
