@@ -40,8 +40,8 @@ def break_down(connection: Connection, wanted: Filter, by: Dimension, top: int) 
     tallies = Tallies()
     # One row for each user of a session: the database has done most of it.
     if by.key is None:
-        for row in rows:
-            tallies.add(*row)
+        for each in rows:
+            tallies.add(*each)
         return tallies.result(top, lambda key: key)
     keys: dict[str | None, Any] = {}
     for text, *row in rows:

@@ -1,4 +1,4 @@
-"""Figures from an SQL database: from the hours that are kept counted where those have the answer, else from the events."""
+"""Figures from an SQL database: from the hours that are kept counted where those have the answer, else from events."""
 
 from __future__ import annotations
 

@@ -84,6 +84,6 @@ def _equals(column: ColumnElement[Any], value: Any) -> ColumnElement[bool]:
 def is_id(value: Any) -> bool:
     """Whether it is a UUID in the spelling in which ids are given out."""
     try:
-        return str(uuid.UUID(value)) == value
+        return bool(str(uuid.UUID(value)) == value)
     except ValueError:
         return False

@@ -32,6 +32,7 @@ def page_of(
         after: those behind this place.
     """
     needed = skip + limit + 1
+    rows: Sequence[Any]
     if skip:  # what is passed over is not read
         places = [row[1] for row in islice(walk(connection, wanted, order, after=after, limit=needed), skip, needed)]
         rows = _at(connection, places)

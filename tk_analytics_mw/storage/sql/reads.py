@@ -11,6 +11,7 @@ from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.encoding import event_from
 from tk_analytics_mw.storage.sql.filters import is_id
 from tk_analytics_mw.storage.sql.lists import count_of, page_of
+from tk_analytics_mw.storage.sql.places import place, some_wait
 from tk_analytics_mw.storage.sql.schema import EVENT, events
 from tk_analytics_mw.storage.sql.sessions import said_of, sessions_of
 from tk_analytics_mw.storage.sql.slices import lines_between, rows_between
@@ -57,6 +58,10 @@ class SqlReader:
 
     def last_position(self) -> int:
         """See :meth:`Reader.last_position <tk_analytics_mw.storage.reader.Reader.last_position>`."""
+        with self._connections.reading() as connection:
+            waiting = some_wait(connection)
+        if waiting:
+            place(self._connections)
         with self._connections.reading() as connection:
             return connection.execute(select(func.max(events.c.position))).scalar() or 0
 

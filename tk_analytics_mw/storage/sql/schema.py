@@ -19,6 +19,7 @@ from sqlalchemy import (
     event,
     text,
 )
+from sqlalchemy.engine.interfaces import Dialect
 
 from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sql.terms import TERMS
@@ -44,6 +45,11 @@ _MYSQL: Final[dict[str, Any]] = {
     for name in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("default_charset", "utf8mb4"), ("row_format", "DYNAMIC"))
 }
+
+
+def _not_postgresql(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name != "postgresql"
+
 
 events: Final = Table(
     "tk_analytics_events",
@@ -93,8 +99,8 @@ events: Final = Table(
         # What waits in its list is looked through by every question, and put into order by one of those who write.
         postgresql_with={"gin_pending_list_limit": 2048},
     ).ddl_if(dialect="postgresql"),
-    Index("tk_analytics_events_session", "org_id", "session_id").ddl_if(dialect=("mysql", "mariadb")),
-    Index("tk_analytics_events_user", "org_id", "user_id").ddl_if(dialect=("mysql", "mariadb")),
+    Index("tk_analytics_events_session", "org_id", "session_id").ddl_if(callable_=_not_postgresql),
+    Index("tk_analytics_events_user", "org_id", "user_id").ddl_if(callable_=_not_postgresql),
     **_MYSQL,
 )
 
@@ -232,4 +238,5 @@ hour_totals: Final = Table(
 )
 
 for _statement in statements():
-    event.listen(metadata, "after_create", DDL(_statement.replace("%", "%%")).execute_if(dialect="postgresql"))
+    _made: Any = DDL(_statement)  # type: ignore[no-untyped-call]
+    event.listen(metadata, "after_create", _made.execute_if(dialect="postgresql"))

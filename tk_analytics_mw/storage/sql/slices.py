@@ -50,7 +50,7 @@ def rows_between(connections: Connections, wanted: Filter, after: int, until: in
     """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
     end = min(after + SLICE, until)
     texts = _TEXTS["postgresql" if connections.is_postgresql else "mysql"]
-    columns = [literal_column(texts.get(name, name)) for name in COLUMNS]
+    columns: list[Any] = [literal_column(texts.get(name, name)) for name in COLUMNS]
     with connections.reading() as connection:
         rows = connection.execute(_between(connection, columns, wanted, after, end)).all()
         return RowSlice(rows, end if rows else _next(connection, end, until))

@@ -14,8 +14,8 @@ from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
 from tk_analytics_mw.storage.sql.erasure import SqlErasure
-from tk_analytics_mw.storage.sql.figures import SqlFigures
 from tk_analytics_mw.storage.sql.examination import examine
+from tk_analytics_mw.storage.sql.figures import SqlFigures
 from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox

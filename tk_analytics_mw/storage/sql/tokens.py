@@ -37,7 +37,7 @@ class SqlTokens:
             with self._connections.writing() as connection:
                 if connection.execute(live).scalar_one() >= MAX_LIVE:
                     raise ConfigurationError(f"there are {MAX_LIVE:,} live tokens; for more, write an authenticator")
-                connection.execute(insert(table), {**{name: getattr(token, name) for name in table.c.keys()}})
+                connection.execute(insert(table), {column.name: getattr(token, column.name) for column in table.c})
                 if ending is not None:
                     connection.execute(
                         update(table).where(table.c.id == ending.id).values(expires_at=ending.expires_at)

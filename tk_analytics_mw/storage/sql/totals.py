@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final
 
-from sqlalchemy import Connection, TextClause, and_, delete, func, literal, or_, select, text, update
+from sqlalchemy import Connection, TextClause, and_, delete, func, null, or_, select, text, update
 from sqlalchemy.dialects import mysql, postgresql
 
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
@@ -169,7 +169,7 @@ def _claim(is_postgresql: bool) -> Any:
         )
     other = mysql.insert(summed_days)
     return other.on_duplicate_key_update(
-        token=func.if_(summed_days.c.token.is_(None), literal(None), other.inserted.token)
+        token=func.if_(summed_days.c.token.is_(None), null(), other.inserted.token)
     )
 
 
