@@ -204,6 +204,7 @@ class Connections:
                 connection,
                 "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 f"SET LOCAL statement_timeout = {round(1000 * seconds)}",
+                "SET LOCAL jit = off",  # compiling takes longer than our questions
             )
             return
         if connection.info.get("seconds") != seconds:

@@ -1,0 +1,72 @@
+"""Parts of lists of events, and how many they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from tk_analytics_mw.identifiers import timestamp
+from tk_analytics_mw.queries import Filter, Order, Place
+from tk_analytics_mw.storage.reader import Count, Page
+from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.sql.encoding import event_from
+from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.schema import EVENT, events
+from tk_analytics_mw.storage.sql.walks import by_index, from_index, has_index, walk
+
+
+def page_of(
+    connection: Connection, wanted: Filter, order: Order, *, limit: int, skip: int, after: Place | None
+) -> Page:
+    """See :meth:`Reader.events <tk_analytics_mw.storage.reader.Reader.events>`.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+        order: of the list.
+        limit: at most so many.
+        skip: so many first.
+        after: those behind this place.
+    """
+    needed = skip + limit + 1
+    rows: Sequence[Any]
+    if skip:  # what is passed over is not read
+        places = [row[1] for row in islice(walk(connection, wanted, order, after=after, limit=needed), skip, needed)]
+        rows = _at(connection, places)
+    else:
+        rows = [*islice(walk(connection, wanted, order, *COLUMNS, after=after, limit=needed), needed)]
+    shown = rows[:limit]
+    following = Place(timestamp(shown[-1][0]), shown[-1][1]) if len(rows) > limit else None
+    return Page([event_from(row[2:]) for row in shown], following)
+
+
+def count_of(connection: Connection, wanted: Filter, most: int | None) -> Count:
+    """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""
+    if most is None:
+        return Count(_count(connection, wanted), exact=True)
+    if not has_index(connection, wanted):
+        found = _count(connection, wanted, limit=most + 1)
+    else:
+        found = 0
+        for where in by_index(connection, wanted, "newest"):
+            found += _count(connection, wanted, *where, limit=most + 1)
+            if found > most:
+                break
+    return Count(min(found, most), exact=found <= most)
+
+
+def _count(connection: Connection, wanted: Filter, *where: Any, limit: int | None = None) -> int:
+    source = from_index(*where) if where else events
+    some = select(source.c.position).where(*conditions(connection, wanted, source)).limit(limit).subquery()
+    number: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return number
+
+
+def _at(connection: Connection, positions: Sequence[int]) -> list[Any]:
+    rows = connection.execute(
+        select(events.c.created_at, events.c.position, *EVENT).where(events.c.position.in_(positions))
+    ).all()
+    return sorted(rows, key=lambda row: positions.index(row[1]))

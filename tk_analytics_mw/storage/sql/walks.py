@@ -1,0 +1,124 @@
+"""Going through events in the order of a list.
+
+Where the engine has an index by value (PostgreSQL's, see :mod:`.terms`) a list that asks for a value is made in steps:
+through the next few events, whatever they are, which finds what is frequent; then through the index, a few months and
+then more at a time, which finds what is not. Each step goes on behind what the ones before have found. Else events are
+gone through by time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, FromClause, Row, Select, select
+
+from tk_analytics_mw.identifiers import timestamp
+from tk_analytics_mw.queries import Filter, Order, Place
+from tk_analytics_mw.storage.sql.filters import behind, conditions, has_metadata, up_to_millisecond
+from tk_analytics_mw.storage.sql.schema import events
+from tk_analytics_mw.storage.sql.spans import span
+from tk_analytics_mw.storage.sql.terms import RARE, field_of, have_term, months_between
+
+NEXT: Final = 2_000
+"""Events that are gone through by time before the index is asked: some 2 ms."""
+
+GROWTH: Final = (1, 6, 36)
+"""Months that are asked for together, step by step; the last number for all further steps."""
+
+CHUNK: Final = 1_000
+"""Rows that are fetched together by who does not know how many are needed."""
+
+
+def walk(
+    connection: Connection,
+    wanted: Filter,
+    order: Order,
+    *names: str,
+    after: Place | None,
+    limit: int | None = None,
+) -> Iterator[Row[Any]]:
+    """The events of ``wanted``, in order: their moments and positions, then the columns.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+        order: of the list.
+        names: of further columns.
+        after: those behind this place.
+        limit: how many are needed, if that is known.
+    """
+    size = CHUNK if limit is None else limit
+    for source in _steps(connection, wanted, order, after):
+        statement = (
+            _in_order(
+                select(source.c.created_at, source.c.position, *(source.c[name] for name in names)), order, source
+            )
+            .where(*conditions(connection, wanted, source))
+            .limit(size)
+        )
+        got = size
+        while got == size:
+            here = [] if after is None else [behind(after, order, source)]
+            rows = connection.execute(statement.where(*here)).all()
+            yield from rows
+            got = len(rows)
+            if rows:
+                after = Place(timestamp(rows[-1][0]), rows[-1][1])
+
+
+def has_index(connection: Connection, wanted: Filter) -> bool:
+    """Whether an index by value can be asked for these."""
+    return connection.dialect.name == "postgresql" and (field_of(wanted.equals) is not None or bool(wanted.metadata))
+
+
+def by_index(connection: Connection, wanted: Filter, order: Order) -> Iterator[list[Any]]:
+    """Conditions, one after the other, that make the index be asked: together they leave out nothing that is wanted."""
+    field = field_of(wanted.equals)
+    if field is None:
+        yield [has_metadata(connection, wanted)]
+        return
+    months = months_of(connection, wanted)
+    if order == "newest":
+        months.reverse()
+    done = 0
+    for number in [*GROWTH, *[GROWTH[-1]] * (len(months) // GROWTH[-1])]:
+        some = months[done : done + number]
+        done += number
+        if some:
+            yield [have_term(wanted.org_id, field, [wanted.equals[field]], some)]
+
+
+def months_of(connection: Connection, wanted: Filter) -> list[datetime]:
+    """The months in which events of ``wanted`` can be, ascending."""
+    found = span(connection, wanted.org_id)
+    if found is None:
+        return []
+    first = found[0] if wanted.since is None else max(found[0], up_to_millisecond(wanted.since))
+    last = found[1] if wanted.until is None else min(found[1], wanted.until)
+    return months_between(first, last)
+
+
+def from_index(*where: Any) -> FromClause:
+    """Events that can only be found through the index by value: no other condition is there for the planner to use."""
+    return select(events).where(*where).offset(0).subquery("events")
+
+
+def _steps(connection: Connection, wanted: Filter, order: Order, after: Place | None) -> Iterator[FromClause]:
+    """Where to look."""
+    if not has_index(connection, wanted):
+        yield events
+        return
+    if not any(name in wanted.equals for name in RARE):
+        bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
+        here = [] if after is None else [behind(after, order)]
+        yield _in_order(select(events).where(*bounds, *here), order, events).limit(NEXT).subquery("events")
+    for where in by_index(connection, wanted, order):
+        yield from_index(*where)
+
+
+def _in_order(statement: Select[Any], order: Order, source: FromClause) -> Select[Any]:
+    if order == "newest":
+        return statement.order_by(source.c.created_at.desc(), source.c.position.desc())
+    return statement.order_by(source.c.created_at, source.c.position)
