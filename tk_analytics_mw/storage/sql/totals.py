@@ -168,9 +168,7 @@ def _claim(is_postgresql: bool) -> Any:
             where=summed_days.c.token.is_not(None),
         )
     other = mysql.insert(summed_days)
-    return other.on_duplicate_key_update(
-        token=func.if_(summed_days.c.token.is_(None), null(), other.inserted.token)
-    )
+    return other.on_duplicate_key_update(token=func.if_(summed_days.c.token.is_(None), null(), other.inserted.token))
 
 
 def start_of(day: date) -> datetime:
