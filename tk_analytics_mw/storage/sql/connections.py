@@ -70,11 +70,12 @@ class Connections:
             yield connection
 
     @contextmanager
-    def reading(self, seconds: float = READ_SECONDS) -> Iterator[Connection]:
+    def reading(self, seconds: float = READ_SECONDS, *, few: bool = False) -> Iterator[Connection]:
         """A consistent snapshot that cannot write, and holds up nobody who does.
 
         Args:
             seconds: after which a statement is given up.
+            few: it is about few events, however many there are: no plan may go through all of them.
 
         Raises:
             ReadTooLong: the time is over.
@@ -82,7 +83,7 @@ class Connections:
         """
 
         def begin(connection: Connection) -> None:
-            self._begin_reading(connection, seconds)
+            self._begin_reading(connection, seconds, few=few)
 
         try:
             with self._explained(), self._transaction(self._process().readers, begin) as connection:
@@ -198,13 +199,15 @@ class Connections:
         else:
             connection.exec_driver_sql("START TRANSACTION")
 
-    def _begin_reading(self, connection: Connection, seconds: float) -> None:
+    def _begin_reading(self, connection: Connection, seconds: float, *, few: bool) -> None:
         if self.is_postgresql:
             self._say(
                 connection,
                 "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY",
                 f"SET LOCAL statement_timeout = {round(1000 * seconds)}",
-                "SET LOCAL jit = off",  # compiling takes longer than our questions
+                # To compile a plan, or to start others that help, takes longer than our questions.
+                "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
+                *(["SET LOCAL enable_seqscan = off"] if few else []),
             )
             return
         if connection.info.get("seconds") != seconds:

@@ -17,7 +17,7 @@ from tk_analytics_mw.storage.sql.places import place
 from tk_analytics_mw.storage.sql.schema import deliveries, events, positions
 from tk_analytics_mw.storage.sql.spans import organisations
 from tk_analytics_mw.storage.sql.totals import day_of, forget
-from tk_analytics_mw.storage.sql.walks import by_index, from_index
+from tk_analytics_mw.storage.sql.walks import by_index
 
 _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
 
@@ -111,9 +111,12 @@ def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[Any]
     """Statements that together find the events of a subject."""
     given = {"user_id": subject.user_id, "session_id": subject.session_id}
     wanted = Filter(org_id, equals={name: value for name, value in given.items() if value is not None})
-    indexed = connection.dialect.name == "postgresql"
-    for source in (from_index(*where) for where in by_index(connection, wanted, "oldest")) if indexed else [events]:
-        yield select(source.c.id).where(*conditions(connection, wanted, source))
+    for where in (
+        by_index(connection, wanted, "oldest")
+        if connection.dialect.name == "postgresql"
+        else [conditions(connection, wanted)]
+    ):
+        yield select(events.c.id).where(*where)
 
 
 def _wait(connection: Connection) -> None:

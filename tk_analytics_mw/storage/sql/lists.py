@@ -15,7 +15,7 @@ from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sql.encoding import event_from
 from tk_analytics_mw.storage.sql.filters import conditions
 from tk_analytics_mw.storage.sql.schema import EVENT, events
-from tk_analytics_mw.storage.sql.walks import by_index, from_index, has_index, walk
+from tk_analytics_mw.storage.sql.walks import by_index, has_index, walk
 
 
 def page_of(
@@ -38,7 +38,7 @@ def page_of(
         rows = _at(connection, places)
     else:
         rows = [*islice(walk(connection, wanted, order, *COLUMNS, after=after, limit=needed), needed)]
-    shown = rows[:limit]
+    shown = [tuple(row) for row in rows[:limit]]
     following = Place(timestamp(shown[-1][0]), shown[-1][1]) if len(rows) > limit else None
     return Page([event_from(row[2:]) for row in shown], following)
 
@@ -46,21 +46,20 @@ def page_of(
 def count_of(connection: Connection, wanted: Filter, most: int | None) -> Count:
     """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""
     if most is None:
-        return Count(_count(connection, wanted), exact=True)
+        return Count(_count(connection, conditions(connection, wanted)), exact=True)
     if not has_index(connection, wanted):
-        found = _count(connection, wanted, limit=most + 1)
+        found = _count(connection, conditions(connection, wanted), limit=most + 1)
     else:
         found = 0
         for where in by_index(connection, wanted, "newest"):
-            found += _count(connection, wanted, *where, limit=most + 1)
+            found += _count(connection, where, limit=most + 1)
             if found > most:
                 break
     return Count(min(found, most), exact=found <= most)
 
 
-def _count(connection: Connection, wanted: Filter, *where: Any, limit: int | None = None) -> int:
-    source = from_index(*where) if where else events
-    some = select(source.c.position).where(*conditions(connection, wanted, source)).limit(limit).subquery()
+def _count(connection: Connection, where: Sequence[Any], limit: int | None = None) -> int:
+    some = select(events.c.position).where(*where).limit(limit).subquery()
     number: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return number
 

@@ -32,28 +32,28 @@ class SqlReader:
         if not is_id(event_id):
             return None
         which = (events.c.id == event_id, events.c.org_id == org_id, events.c.position.is_not(None))
-        with self._connections.reading() as connection:
+        with self._connections.reading(few=True) as connection:
             row = connection.execute(select(*EVENT).where(*which)).first()
         return None if row is None else event_from(row)
 
     def events(self, wanted: Filter, order: Order, *, limit: int, skip: int = 0, after: Place | None = None) -> Page:
         """See :meth:`Reader.events <tk_analytics_mw.storage.reader.Reader.events>`."""
-        with self._connections.reading() as connection:
+        with self._connections.reading(few=True) as connection:
             return page_of(connection, wanted, order, limit=limit, skip=skip, after=after)
 
     def count(self, wanted: Filter, *, most: int | None = None) -> Count:
         """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""
-        with self._connections.reading() as connection:
+        with self._connections.reading(few=True) as connection:
             return count_of(connection, wanted, most)
 
     def sessions(self, wanted: Filter, *, limit: int, after: Place | None = None) -> SessionPage:
         """See :meth:`Reader.sessions <tk_analytics_mw.storage.reader.Reader.sessions>`."""
-        with self._connections.reading() as connection:
+        with self._connections.reading(few=True) as connection:
             return sessions_of(connection, wanted, limit=limit, after=after)
 
     def session(self, org_id: str, session_id: str) -> Session | None:
         """See :meth:`Reader.session <tk_analytics_mw.storage.reader.Reader.session>`."""
-        with self._connections.reading() as connection:
+        with self._connections.reading(few=True) as connection:
             return said_of(connection, Filter(org_id), [session_id]).get(session_id)
 
     def last_position(self) -> int:

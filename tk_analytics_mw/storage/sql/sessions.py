@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, not_, select
 
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.reader import Session, SessionPage
 from tk_analytics_mw.storage.sql.filters import behind, conditions
 from tk_analytics_mw.storage.sql.schema import events
-from tk_analytics_mw.storage.sql.terms import have_term
-from tk_analytics_mw.storage.sql.walks import from_index, months_of, walk
+from tk_analytics_mw.storage.sql.terms import ever_have_term
+from tk_analytics_mw.storage.sql.walks import walk
 
 LOOKED_AT: Final = 50
 """Sessions of which it is asked together whether they were on an earlier page."""
@@ -44,18 +44,17 @@ def said_of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> dict[
     """What those of their events say that are ``wanted``, for each session that has any."""
     if not ids:
         return {}
-    source = _of(connection, wanted, ids)
-    where = [*conditions(connection, wanted, source), source.c.session_id.in_(ids)]
+    where = _of(connection, wanted, ids)
     types = (
         select(
-            source.c.session_id,
-            source.c.event_type,
-            func.min(source.c.created_at).label("first"),
-            func.max(source.c.created_at).label("last"),
+            events.c.session_id,
+            events.c.event_type,
+            func.min(events.c.created_at).label("first"),
+            func.max(events.c.created_at).label("last"),
             func.count().label("number"),
         )
         .where(*where)
-        .group_by(source.c.session_id, source.c.event_type)
+        .group_by(events.c.session_id, events.c.event_type)
         .subquery("types")
     )
     # Of events of one moment the first one.
@@ -89,17 +88,17 @@ def _met(rows: Iterable[Any]) -> Iterable[tuple[str, Place]]:
 
 def _with_later(connection: Connection, wanted: Filter, ids: Sequence[str], place: Place) -> set[str]:
     """Those that have an event at or before this place of the list."""
-    source = _of(connection, wanted, ids)
-    statement = select(source.c.session_id).distinct()
-    where = [*conditions(connection, wanted, source), source.c.session_id.in_(ids), ~behind(place, "newest", source)]
+    statement = select(events.c.session_id).distinct()
+    where = [*_of(connection, wanted, ids), not_(behind(place, "newest"))]
     return {*connection.execute(statement.where(*where)).scalars()}
 
 
-def _of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> Any:
-    """Where to look for the events of sessions."""
+def _of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> list[Any]:
+    """The condition that an event of ``wanted`` is one of these sessions'."""
+    theirs = events.c.session_id.in_(ids)
     if connection.dialect.name != "postgresql":
-        return events
-    return from_index(have_term(wanted.org_id, "session_id", ids, months_of(connection, wanted)))
+        return [*conditions(connection, wanted), theirs]
+    return [*conditions(connection, wanted, by_time=False), theirs, ever_have_term(wanted, "session_id", ids)]
 
 
 def _session(session_id: str, types: Sequence[Any]) -> Session:

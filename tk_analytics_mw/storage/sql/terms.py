@@ -17,6 +17,8 @@ from typing import Any, Final
 
 from sqlalchemy import TextClause, text
 
+from tk_analytics_mw.queries import Filter
+
 FIELDS: Final = (
     # The most telling first: that one is looked up. The place of a name is part of its hashes: add others at the end
     # of the numbers below.
@@ -57,14 +59,25 @@ _MONTH: Final = "date_bin('30 days', created_at, '2000-01-01 00:00:00+00')"
 TERMS: Final = f"array_remove(ARRAY[{', '.join(_hash(field, field, _MONTH, 'org_id') for field in FIELDS)}], NULL)"
 """The terms of a row, as an SQL expression: what the index is over."""
 
-_ASKED: Final = {
-    field: (
-        f"{TERMS} && ARRAY(SELECT {_hash(field, 'asked_value', 'asked_month', ':term_org_id')} "
-        f"FROM unnest(CAST(:term_months AS timestamptz[])) AS asked_month, "
-        f"unnest(CAST(:term_values AS {'float8' if field == 'metric' else 'text'}[])) AS asked_value)"
+_GIVEN_MONTHS: Final = "unnest(CAST(:term_months AS timestamptz[]))"
+_END: Final = "(SELECT {which}(created_at) FROM tk_analytics_events WHERE org_id = :term_org_id)"
+_EVERY_MONTH: Final = (
+    f"generate_series(date_bin('30 days', GREATEST({_END.format(which='min')}, CAST(:term_since AS timestamptz)), "
+    f"'{_ORIGIN:%Y-%m-%d %H:%M:%S}+00'), LEAST({_END.format(which='max')}, CAST(:term_until AS timestamptz)), "
+    "'30 days')"
+)
+
+
+def _asked(field: str, months: str) -> TextClause:
+    kind = "float8" if field == "metric" else "text"
+    return text(
+        f"{TERMS} && ARRAY(SELECT {_hash(field, 'asked_value', 'asked_month', ':term_org_id')} "  # noqa: S608
+        f"FROM {months} AS asked_month, unnest(CAST(:term_values AS {kind}[])) AS asked_value)"
     )
-    for field in FIELDS
-}
+
+
+_IN_MONTHS: Final = {field: _asked(field, _GIVEN_MONTHS) for field in FIELDS}
+_EVER: Final = {field: _asked(field, _EVERY_MONTH) for field in FIELDS}
 
 
 def field_of(equals: Mapping[str, Any]) -> str | None:
@@ -78,6 +91,13 @@ def months_between(first: datetime, last: datetime) -> list[datetime]:
     return [start + number * MONTH for number in range((last - start) // MONTH + 1)]
 
 
-def have_term(org_id: str, field: str, values: Sequence[Any], months: Sequence[datetime]) -> TextClause:
-    """The condition that an event has, as its index says, one of these values in one of these months."""
-    return text(_ASKED[field]).bindparams(term_org_id=org_id, term_values=list(values), term_months=list(months))
+def have_term(org_id: str, field: str, value: Any, months: Sequence[datetime]) -> TextClause:
+    """The condition that an event has, as its index says, this value in one of these months."""
+    return _IN_MONTHS[field].bindparams(term_org_id=org_id, term_values=[value], term_months=list(months))
+
+
+def ever_have_term(wanted: Filter, field: str, values: Sequence[Any]) -> TextClause:
+    """The condition that an event has one of these values, in any month in which events of ``wanted`` can be."""
+    return _EVER[field].bindparams(
+        term_org_id=wanted.org_id, term_values=list(values), term_since=wanted.since, term_until=wanted.until
+    )

@@ -16,10 +16,10 @@ from sqlalchemy import Connection, FromClause, Row, Select, select
 
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Order, Place
-from tk_analytics_mw.storage.sql.filters import behind, conditions, has_metadata, up_to_millisecond
+from tk_analytics_mw.storage.sql.filters import behind, conditions, up_to_millisecond
 from tk_analytics_mw.storage.sql.schema import events
 from tk_analytics_mw.storage.sql.spans import span
-from tk_analytics_mw.storage.sql.terms import RARE, field_of, have_term, months_between
+from tk_analytics_mw.storage.sql.terms import RARE, ever_have_term, field_of, have_term, months_between
 
 NEXT: Final = 2_000
 """Events that are gone through by time before the index is asked: some 2 ms."""
@@ -50,14 +50,9 @@ def walk(
         limit: how many are needed, if that is known.
     """
     size = CHUNK if limit is None else limit
-    for source in _steps(connection, wanted, order, after):
-        statement = (
-            _in_order(
-                select(source.c.created_at, source.c.position, *(source.c[name] for name in names)), order, source
-            )
-            .where(*conditions(connection, wanted, source))
-            .limit(size)
-        )
+    for source, where in _steps(connection, wanted, order, after):
+        columns = (source.c[name] for name in ("created_at", "position", *names))
+        statement = _in_order(select(*columns), order, source).where(*where).limit(size)
         got = size
         while got == size:
             here = [] if after is None else [behind(after, order, source)]
@@ -74,20 +69,23 @@ def has_index(connection: Connection, wanted: Filter) -> bool:
 
 
 def by_index(connection: Connection, wanted: Filter, order: Order) -> Iterator[list[Any]]:
-    """Conditions, one after the other, that make the index be asked: together they leave out nothing that is wanted."""
+    """Conditions, one after the other, that make the index be asked: together they are those of ``wanted``."""
+    where = conditions(connection, wanted, by_time=False)
     field = field_of(wanted.equals)
-    if field is None:
-        yield [has_metadata(connection, wanted)]
-        return
-    months = months_of(connection, wanted)
-    if order == "newest":
-        months.reverse()
-    done = 0
-    for number in [*GROWTH, *[GROWTH[-1]] * (len(months) // GROWTH[-1])]:
-        some = months[done : done + number]
-        done += number
-        if some:
-            yield [have_term(wanted.org_id, field, [wanted.equals[field]], some)]
+    if field is None:  # metadata: their condition is the index's own
+        yield where
+    elif field in RARE:
+        yield [*where, ever_have_term(wanted, field, [wanted.equals[field]])]
+    else:
+        months = months_of(connection, wanted)
+        if order == "newest":
+            months.reverse()
+        done = 0
+        for number in [*GROWTH, *[GROWTH[-1]] * (len(months) // GROWTH[-1])]:
+            some = months[done : done + number]
+            done += number
+            if some:
+                yield [*where, have_term(wanted.org_id, field, wanted.equals[field], some)]
 
 
 def months_of(connection: Connection, wanted: Filter) -> list[datetime]:
@@ -100,22 +98,20 @@ def months_of(connection: Connection, wanted: Filter) -> list[datetime]:
     return months_between(first, last)
 
 
-def from_index(*where: Any) -> FromClause:
-    """Events that can only be found through the index by value: no other condition is there for the planner to use."""
-    return select(events).where(*where).offset(0).subquery("events")
-
-
-def _steps(connection: Connection, wanted: Filter, order: Order, after: Place | None) -> Iterator[FromClause]:
-    """Where to look."""
+def _steps(
+    connection: Connection, wanted: Filter, order: Order, after: Place | None
+) -> Iterator[tuple[FromClause, list[Any]]]:
+    """Where to look, and for what."""
     if not has_index(connection, wanted):
-        yield events
+        yield events, conditions(connection, wanted)
         return
     if not any(name in wanted.equals for name in RARE):
         bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
         here = [] if after is None else [behind(after, order)]
-        yield _in_order(select(events).where(*bounds, *here), order, events).limit(NEXT).subquery("events")
+        some = _in_order(select(events).where(*bounds, *here), order, events).limit(NEXT).subquery("events")
+        yield some, conditions(connection, wanted, some)
     for where in by_index(connection, wanted, order):
-        yield from_index(*where)
+        yield events, where
 
 
 def _in_order(statement: Select[Any], order: Order, source: FromClause) -> Select[Any]:
