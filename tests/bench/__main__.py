@@ -20,6 +20,7 @@ from pathlib import Path
 
 from tests.bench import inprocess, load, made, reads
 from tests.bench.payload import BATCH, MANY, ONE
+from tests.databases.postgresql import PostgreSQL
 from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--thread
 SERVERS = {
     name: command
     for command, names in (
-        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "by_hand_asgi")),
+        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "ours_postgresql", "by_hand_asgi")),
         (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
     )
     for name in names
@@ -59,13 +60,18 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
     """Requests a second of each load, round by round."""
     rates: dict[str, list[float]] = {name: [] for name in LOADS}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        postgresql = PostgreSQL(durable=True)
+        running.callback(postgresql.remove)
         addresses = {
             name: running.enter_context(
                 serving(
                     *command,
                     f"tests.bench.apps:{name}",
                     folder=ROOT,
-                    environment={"BENCH_DATABASE": str(Path(folder, f"{name}.db"))},
+                    environment={
+                        "BENCH_DATABASE": str(Path(folder, f"{name}.db")),
+                        "BENCH_POSTGRESQL": postgresql.fresh(),
+                    },
                     before=core(0),
                 )
             )
@@ -127,6 +133,11 @@ def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, s
             "uvicorn, one event a request, with a durable hook for each: ÷ without",
             ratio("ours_durable", "ours_asgi"),
             "≥ 0.75",
+        ),
+        (
+            "uvicorn, one event a request, with PostgreSQL on the same machine: ÷ with SQLite",
+            ratio("ours_postgresql", "ours_asgi"),
+            "≥ 0.5",
         ),
         ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
         ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),

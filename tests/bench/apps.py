@@ -55,6 +55,14 @@ def our_analytics() -> Analytics:
     )
 
 
+def our_shared_analytics() -> Analytics:
+    """The same with a PostgreSQL server."""
+    return Analytics(
+        storage=os.environ.get("BENCH_POSTGRESQL", "memory://"),
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
+    )
+
+
 def our_durable_analytics() -> Analytics:
     """The same with a durable hook for every event, which another process would call."""
     analytics = our_analytics()
@@ -63,6 +71,7 @@ def our_durable_analytics() -> Analytics:
 
 
 ours_asgi = our_analytics().asgi(empty_asgi)
+ours_postgresql = our_shared_analytics().asgi(empty_asgi)
 ours_durable = our_durable_analytics().asgi(empty_asgi)
 ours_wsgi = our_analytics().wsgi(empty_wsgi)
 

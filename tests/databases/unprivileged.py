@@ -15,9 +15,9 @@ MEMORY = Path("/dev/shm")
 ROOM = 4 * 2**30  # bytes
 
 
-def own_folder(prefix: str) -> Path:
+def own_folder(prefix: str, *, on_disk: bool = False) -> Path:
     """A folder for a server's data. pytest's own are closed to other users."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if _is_roomy(MEMORY) else None))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if not on_disk and _is_roomy(MEMORY) else None))
     if os.geteuid() == 0:
         shutil.chown(folder, NOBODY)
     return folder
