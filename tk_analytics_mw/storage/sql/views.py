@@ -19,6 +19,9 @@ from tk_analytics_mw.storage.sql.totals import ALL_TYPES, day_of, days_summed, s
 TOGETHER: Final = 200
 """Stretches that are counted by one statement where the engine takes no arrays."""
 
+FEW: Final = 100
+"""Days that are asked for one by one."""
+
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
@@ -89,18 +92,23 @@ def _of_hours(
     connection: Connection, wanted: Filter, stretches: Sequence[Stretch], summed: Sequence[date]
 ) -> list[int]:
     """How many events summed hours have in each stretch. Stretches are ascending, and begin and end with hours."""
-    by_day = all(moment.hour == 0 for stretch in stretches for moment in stretch)
-    hour: Any = literal(0) if by_day else hour_totals.c.hour
-    rows = connection.execute(
-        select(hour_totals.c.day, hour, func.sum(hour_totals.c.events))
-        .where(
-            hour_totals.c.org_id == wanted.org_id,
-            hour_totals.c.event_type == wanted.equals.get("event_type", ALL_TYPES),
-            hour_totals.c.day >= summed[0],
-            hour_totals.c.day <= summed[-1],
-        )
-        .group_by(hour_totals.c.day, *([] if by_day else [hour_totals.c.hour]))
+    # Whole days, but for those within which a stretch begins or ends.
+    cut = {day_of(moment) for stretch in stretches for moment in stretch if moment.hour}
+    c = hour_totals.c
+    statement = select(c.day, func.sum(c.events)).where(
+        c.org_id == wanted.org_id,
+        c.event_type == wanted.equals.get("event_type", ALL_TYPES),
+        c.day >= summed[0],
+        c.day <= summed[-1],
     )
+    rows: list[Any] = []
+    if not cut.issuperset(summed):
+        whole = connection.execute(statement.group_by(c.day))
+        rows += [(day, 0, total) for day, total in whole if day not in cut]
+    if cut:
+        some = statement.where(c.day.in_(cut)) if len(cut) <= FEW else statement
+        hours = connection.execute(some.add_columns(c.hour).group_by(c.day, c.hour))
+        rows += [(day, hour, total) for day, total, hour in hours if day in cut]
     ready = {*summed}
     starts, ends = [start for start, _ in stretches], [end for _, end in stretches]
     counts = [0] * len(stretches)
