@@ -208,7 +208,9 @@ class Connections:
                 # To compile a plan, or to start others that help, takes longer than our questions.
                 "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
                 # A plan for all values alike is one for frequent ones: it goes through years for a rare one.
-                *(["SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"] if few else []),
+                "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
+                if few
+                else "SET LOCAL work_mem = '64MB'",  # groups of 300,000 events, without a way over the disk
             )
             return
         if connection.info.get("seconds") != seconds:
