@@ -15,6 +15,7 @@ from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import DjangoStored, configure_django
+from tests.hosts.postgresql_face import FlaskOnPostgreSQL
 
 if TYPE_CHECKING:
     from tests.databases.mariadb import MariaDB
@@ -57,6 +58,9 @@ def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHo
             number = len(list(tmp_path.glob("host-*")))
             directory = tmp_path / f"host-{number}"
             directory.mkdir()
+            if request.param is FlaskOnPostgreSQL:
+                server: PostgreSQL = request.getfixturevalue("postgresql")
+                options = {"storage": server.fresh() if number else server.emptied(), **options}
             host: Host = request.param(directory / "analytics.db", {**default_options(), **options}, register)
             hosts.callback(host.close)
             return host

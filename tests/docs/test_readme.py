@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import tk_analytics_mw
+from tests.databases.postgresql import PostgreSQL
 from tests.docs.settings_table import README, table, written
 from tests.serving import serving
 
@@ -157,6 +158,26 @@ def test_the_django_settings_of_the_readme_start(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, check=True, timeout=60)
+
+
+def test_the_order_of_the_readme_and_its_event_are_one_transaction(
+    postgresql: PostgreSQL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.fresh().replace("postgresql:", "postgresql+psycopg:")
+    text = block("# orders.py").replace("postgresql+psycopg://shop@localhost/shop", url)
+    (tmp_path / "readme_orders.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    shop = importlib.import_module("readme_orders")
+    seen: list[str] = []
+    shop.analytics.on("product ordered")(lambda event: seen.append(event.session_id))
+    with shop.app.app_context():
+        shop.db.create_all()
+    client = shop.app.test_client()
+    assert [client.post("/orders/1").status_code for _ in range(2)] == [200, 500], "there is an order 1 already"
+    assert seen == ["of the browser"]
+    shop.analytics.close()
+    with shop.app.app_context():
+        shop.db.engine.dispose()
 
 
 def test_the_table_of_settings_is_complete() -> None:

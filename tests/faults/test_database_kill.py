@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
 
@@ -101,3 +102,24 @@ def test_workers_that_are_forked_from_a_process_with_connections_have_their_own(
     there = stored(url)
     assert len(there) == len({*there}) == len(load.acknowledged) + 1, "and the one of before the fork"
     assert {*load.acknowledged} <= {*there}
+
+
+def test_two_hosts_and_two_deliverers_share_one_postgresql(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """As processes of one machine share an SQLite file: each event once, each delivery once."""
+    url, log = postgresql.fresh(), tmp_path / "calls"
+    kind = replace(UVICORN_H11, environment={"SHOP_CALL_LOG": str(log), "SHOP_CALL_KIND": "durable"})
+    options = {"storage": url, "deliver_in_process": True}
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with running(kind, folders[0], **options) as one, running(kind, folders[1], **options) as two:
+        with Load(one, clients=2) as first, Load(two, clients=2) as second:
+            first.wait_for(60)
+            second.wait_for(60)
+        acknowledged = [*first.acknowledged, *second.acknowledged]
+        began = log.read_text().count("began")
+        wait_until(lambda: log.read_text().count("ended") >= len(acknowledged), f"all delivered; {began} had begun")
+    assert sorted(stored(url)) == sorted(acknowledged)
+    calls = [line.split() for line in log.read_text().splitlines() if line.startswith("began")]
+    assert sorted(event_id for _, event_id, _, _ in calls) == sorted(acknowledged)
+    assert len({process for _, _, process, _ in calls}) == 2, "both deliver"

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
-from sqlalchemy import select
 
 from tests.databases.mariadb import MariaDB
 from tests.databases.postgresql import PostgreSQL
-from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.sql import SqlStorage
-from tk_analytics_mw.storage.sql.encoding import event_from
-from tk_analytics_mw.storage.sql.schema import EVENT, events
-from tk_analytics_mw.testing import OutboxSuite, StorageSuite
+from tk_analytics_mw.testing import (
+    ErasureSuite,
+    FiguresSuite,
+    OutboxSuite,
+    ReaderSuite,
+    RefusalSuite,
+    StorageSuite,
+    TokenSuite,
+)
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
 
 
-class Sql(Opened):
-    def stored(self, storage: Any, org_id: str = "acme") -> Sequence[Event]:
-        with storage._connections.reading() as connection:
-            rows = connection.execute(
-                select(*EVENT).where(events.c.org_id == org_id).order_by(events.c.position)
-            ).fetchall()
-        return [event_from(row) for row in rows]
-
-
-class OnPostgreSQL(Sql):
+class OnPostgreSQL(Opened):
     @pytest.fixture
     def open_storage(self, postgresql: PostgreSQL) -> OpenStorage:
         url = postgresql.emptied()
         return lambda: SqlStorage(url)
 
 
-class OnMariaDB(Sql):
+class OnMariaDB(Opened):
     @pytest.fixture
     def open_storage(self, mariadb: MariaDB) -> OpenStorage:
         url = mariadb.emptied()
         return lambda: SqlStorage(url)
 
 
-class TestSqlStorageOnPostgreSQL(OnPostgreSQL, StorageSuite): ...
+class TestStorageOnPostgreSQL(OnPostgreSQL, StorageSuite): ...
 
 
-class TestSqlOutboxOnPostgreSQL(OnPostgreSQL, OutboxSuite): ...
+class TestOutboxOnPostgreSQL(OnPostgreSQL, OutboxSuite): ...
 
 
-class TestSqlStorageOnMariaDB(OnMariaDB, StorageSuite): ...
+class TestReaderOnPostgreSQL(OnPostgreSQL, ReaderSuite): ...
 
 
-class TestSqlOutboxOnMariaDB(OnMariaDB, OutboxSuite): ...
+class TestFiguresOnPostgreSQL(OnPostgreSQL, FiguresSuite): ...
+
+
+class TestErasureOnPostgreSQL(OnPostgreSQL, ErasureSuite): ...
+
+
+class TestTokensOnPostgreSQL(OnPostgreSQL, TokenSuite): ...
+
+
+class TestRefusalsOnPostgreSQL(OnPostgreSQL, RefusalSuite): ...
+
+
+class TestStorageOnMariaDB(OnMariaDB, StorageSuite): ...
+
+
+class TestOutboxOnMariaDB(OnMariaDB, OutboxSuite): ...
+
+
+class TestReaderOnMariaDB(OnMariaDB, ReaderSuite): ...
+
+
+class TestFiguresOnMariaDB(OnMariaDB, FiguresSuite): ...
+
+
+class TestErasureOnMariaDB(OnMariaDB, ErasureSuite): ...
+
+
+class TestTokensOnMariaDB(OnMariaDB, TokenSuite): ...
+
+
+class TestRefusalsOnMariaDB(OnMariaDB, RefusalSuite): ...

@@ -19,6 +19,7 @@ from tk_analytics_mw.storage.sql.held import firsts
 from tk_analytics_mw.storage.sql.owing import owe
 from tk_analytics_mw.storage.sql.schema import deliveries
 from tk_analytics_mw.storage.sql.schema import events as table
+from tk_analytics_mw.storage.sql.totals import day_of, forget
 
 _NAMES: Final = ", ".join(COLUMNS)
 _INSERT: Final = f"INSERT INTO tk_analytics_events (position, {_NAMES})"
@@ -40,6 +41,7 @@ def store(connections: Connections, events: Sequence[Event], due: Sequence[Subsc
         until = connection.execute(_COUNT, {"number": len(rows)}).lastrowid
         after = until - len(rows)
         _insert(connection, [[after + number, *row] for number, row in enumerate(rows, start=1)], wait=not keyed)
+        forget(connection, ((event.org_id, day_of(event.created_at)) for event in events))
         for subscription in due:
             owe(connection, subscription, table.c.position > after, table.c.position <= until)
         if not keyed:

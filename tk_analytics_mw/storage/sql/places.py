@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.schema import deliveries, events, positions
+from tk_analytics_mw.storage.sql.totals import day_of, forget
 
 # As everybody else who gives positions: the row of the counter stays locked until they can be seen. What another one
 # has placed while we waited for it is passed over.
@@ -41,9 +42,11 @@ def place(connections: Connections) -> None:
         return
     with connections.writing() as connection:
         last = connection.execute(select(positions.c.last).with_for_update()).scalar_one()
-        ids = connection.execute(select(events.c.id).where(events.c.position.is_(None)).order_by(events.c.id))
-        rows = [{"which": id_, "place": last + number} for number, id_ in enumerate(ids.scalars(), start=1)]
+        unplaced = select(events.c.id, events.c.org_id, events.c.created_at).where(events.c.position.is_(None))
+        found = connection.execute(unplaced.order_by(events.c.id)).all()
+        rows = [{"which": id_, "place": last + number} for number, (id_, _, _) in enumerate(found, start=1)]
         if rows:
+            forget(connection, ((org_id, day_of(created_at)) for _, org_id, created_at in found))
             connection.execute(update(positions).values(last=last + len(rows)))
             for table, column in ((events, events.c.id), (deliveries, deliveries.c.event_id)):
                 connection.execute(

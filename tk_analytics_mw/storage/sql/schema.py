@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Date, Double, Index, Integer, LargeBinary, MetaData, Table, text
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    Date,
+    Double,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    event,
+    text,
+)
+from sqlalchemy.engine.interfaces import Dialect
 
 from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.sql.terms import TERMS
+from tk_analytics_mw.storage.sql.triggers import statements
 from tk_analytics_mw.storage.sql.types import Exact, Id, Json, Moment
 
 VERSION_TABLE: Final = "tk_analytics_alembic_version"
@@ -28,6 +45,11 @@ _MYSQL: Final[dict[str, Any]] = {
     for name in ("mysql", "mariadb")
     for option, value in (("engine", "InnoDB"), ("default_charset", "utf8mb4"), ("row_format", "DYNAMIC"))
 }
+
+
+def _not_postgresql(*_: Any, dialect: Dialect, **__: Any) -> bool:
+    return dialect.name != "postgresql"
+
 
 events: Final = Table(
     "tk_analytics_events",
@@ -67,8 +89,18 @@ events: Final = Table(
         unique=True,
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
-    Index("tk_analytics_events_time", "org_id", "created_at"),
-    Index("tk_analytics_events_session", "org_id", "session_id"),
+    Index("tk_analytics_events_time", "org_id", "created_at", "position"),
+    # By value: PostgreSQL has one index for all of them.
+    Index(
+        "tk_analytics_events_terms",
+        text(f"({TERMS})"),
+        text("event_metadata jsonb_path_ops"),
+        postgresql_using="gin",
+        # What waits in its list is looked through by every question, and put into order by one of those who write.
+        postgresql_with={"gin_pending_list_limit": 2048},
+    ).ddl_if(dialect="postgresql"),
+    Index("tk_analytics_events_session", "org_id", "session_id").ddl_if(callable_=_not_postgresql),
+    Index("tk_analytics_events_user", "org_id", "user_id").ddl_if(callable_=_not_postgresql),
     **_MYSQL,
 )
 
@@ -177,3 +209,34 @@ refusal_samples: Final = Table(
     Index("tk_analytics_refusal_samples_org", "org_id", "id"),
     **_MYSQL,
 )
+
+# Days that are summed up: totals.py says how. While one is being summed up, the token says by whom.
+summed_days: Final = Table(
+    "tk_analytics_summed_days",
+    metadata,
+    Column("org_id", Exact(ID), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("token", Exact(32)),
+    Index("tk_analytics_summed_days_token", "token", postgresql_where=text("token IS NOT NULL")),
+    **_MYSQL,
+)
+
+hour_totals: Final = Table(
+    "tk_analytics_hour_totals",
+    metadata,
+    Column("org_id", Exact(ID), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("hour", Integer, primary_key=True),
+    Column("event_type", Exact(ID), primary_key=True),
+    Column("events", BigInteger, nullable=False),
+    ForeignKeyConstraint(
+        ["org_id", "day"],
+        ["tk_analytics_summed_days.org_id", "tk_analytics_summed_days.day"],
+        ondelete="CASCADE",
+    ),
+    **_MYSQL,
+)
+
+for _statement in statements():
+    _made: Any = DDL(_statement)  # type: ignore[no-untyped-call]
+    event.listen(metadata, "after_create", _made.execute_if(dialect="postgresql"))

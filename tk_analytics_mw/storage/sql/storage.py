@@ -13,11 +13,18 @@ from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.sql.connections import COMMIT_TIMEOUT, Connections
 from tk_analytics_mw.storage.sql.engines import check_engine, url_of
+from tk_analytics_mw.storage.sql.erasure import SqlErasure
 from tk_analytics_mw.storage.sql.examination import examine
+from tk_analytics_mw.storage.sql.figures import SqlFigures
 from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox
+from tk_analytics_mw.storage.sql.reads import SqlReader
+from tk_analytics_mw.storage.sql.refusals import SqlRefusals
+from tk_analytics_mw.storage.sql.survey import organisations, survey
+from tk_analytics_mw.storage.sql.tokens import SqlTokens
 from tk_analytics_mw.storage.sql.writing import write
+from tk_analytics_mw.storage.survey import Survey
 
 Durability = Literal["full", "relaxed"]
 
@@ -47,10 +54,23 @@ class SqlStorage:
         self._connections = Connections(source, durability=durability, commit_timeout=commit_timeout)
         self._joining = Joining(self._connections)
         self.outbox = SqlOutbox(self._connections)
+        self.reader = SqlReader(self._connections)
+        self.figures = SqlFigures(self._connections)
+        self.erasure = SqlErasure(self._connections)
+        self.tokens = SqlTokens(self._connections)
+        self.refusals = SqlRefusals(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`DurableStorage.write <tk_analytics_mw.storage.outbox.DurableStorage.write>`."""
         return write(self._connections, events, due)
+
+    def organisations(self) -> list[str]:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return organisations(self._connections)
+
+    def survey(self) -> Survey:
+        """See :class:`~tk_analytics_mw.storage.survey.SurveyedStorage`."""
+        return survey(self._connections)
 
     def write_within(
         self,

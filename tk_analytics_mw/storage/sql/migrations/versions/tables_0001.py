@@ -16,6 +16,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create what there is in this version."""
+    """Create what there is. (The first migration after a release puts a copy of that release's tables here.)"""
     metadata.create_all(op.get_bind())
     op.bulk_insert(positions, [{"id": 1, "last": 0, "instance": str(uuid.uuid4())}])

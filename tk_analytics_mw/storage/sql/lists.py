@@ -1,0 +1,86 @@
+"""Parts of lists of events, and how many they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from tk_analytics_mw.identifiers import timestamp
+from tk_analytics_mw.queries import Filter, Order, Place
+from tk_analytics_mw.storage.reader import Count, Page
+from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.sql.encoding import event_from
+from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.schema import EVENT, events
+from tk_analytics_mw.storage.sql.walks import MANY, by_index, has_index, walk
+
+
+def page_of(
+    connection: Connection, wanted: Filter, order: Order, *, limit: int, skip: int, after: Place | None
+) -> Page:
+    """See :meth:`Reader.events <tk_analytics_mw.storage.reader.Reader.events>`.
+
+    Args:
+        connection: with a snapshot.
+        wanted: which events.
+        order: of the list.
+        limit: at most so many.
+        skip: so many first.
+        after: those behind this place.
+    """
+    needed = skip + limit + 1
+    rows: Sequence[Any]
+    if skip:  # what is passed over is not read
+        places = [
+            position for _, position in islice(walk(connection, wanted, order, after=after, limit=needed), skip, needed)
+        ]
+        rows = _at(connection, places)
+    else:
+        rows = [*islice(walk(connection, wanted, order, *COLUMNS, after=after, limit=needed), needed)]
+    shown = [tuple(row) for row in rows[:limit]]
+    following = Place(timestamp(shown[-1][0]), shown[-1][1]) if len(rows) > limit else None
+    return Page([event_from(row[2:]) for row in shown], following)
+
+
+def count_of(connection: Connection, wanted: Filter, most: int | None) -> Count:
+    """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""
+    if most is None:
+        return Count(_count(connection, conditions(connection, wanted)), exact=True)
+    if not has_index(connection, wanted):
+        found = _count(connection, conditions(connection, wanted), limit=most + 1)
+    else:
+        if not wanted.equals and _count_next(connection, wanted, most + 1) > most:
+            return Count(most, exact=False)
+        found = 0
+        for where in by_index(connection, wanted, "newest"):
+            found += _count(connection, where, limit=most + 1)
+            if found > most:
+                break
+    return Count(min(found, most), exact=found <= most)
+
+
+def _count(connection: Connection, where: Sequence[Any], limit: int | None = None) -> int:
+    some = select(events.c.position).where(*where).limit(limit).subquery()
+    number: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return number
+
+
+def _count_next(connection: Connection, wanted: Filter, limit: int) -> int:
+    """How many there are among the newest events. The index has metadata of all months together: what is frequent is
+    found sooner without it."""
+    bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
+    newest = select(events).where(*bounds).order_by(events.c.created_at.desc(), events.c.position.desc())
+    some = newest.limit(MANY).subquery("events")
+    found = select(some.c.position).where(*conditions(connection, wanted, some)).limit(limit).subquery()
+    number: int = connection.execute(select(func.count()).select_from(found)).scalar_one()
+    return number
+
+
+def _at(connection: Connection, positions: Sequence[int]) -> list[Any]:
+    rows = connection.execute(
+        select(events.c.created_at, events.c.position, *EVENT).where(events.c.position.in_(positions))
+    ).all()
+    return sorted(rows, key=lambda row: positions.index(row[1]))
