@@ -14,7 +14,7 @@ import pytest
 from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
-from tests.hosts.django_faces import configure_django
+from tests.hosts.django_faces import DjangoStored, configure_django
 from tests.hosts.postgresql_face import FlaskOnPostgreSQL
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 configure_django()
 use_memory()
+
+
+STORING = {"test_batch", "test_create", "test_export", "test_figures", "test_hooks", "test_idempotency"}
+STORING |= {"test_organisations", "test_reads", "test_refusals", "test_sessions", "test_stored_tokens"}
 
 
 class MakeHost(Protocol):
@@ -38,7 +42,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(params=FACES, ids=lambda face: face.face)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What stores and reads is tested with Django's own database as well."""
+    if "make_host" in metafunc.fixturenames:
+        faces = [*FACES, DjangoStored] if metafunc.module.__name__.rpartition(".")[2] in STORING else FACES
+        metafunc.parametrize("make_host", faces, indirect=True, ids=lambda face: face.face)
+
+
+@pytest.fixture
 def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHost]:
     """Make hosts, each with a database of its own. They are closed in the end, the last one first."""
     with ExitStack() as hosts:

@@ -6,7 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Unpack
 
@@ -51,10 +52,17 @@ class Analytics:
         own = collect(options, None, os.environ)
         self._options: Mapping[str, Any] = {name: getattr(own, name) for name in options}
         self.hooks = Hooks()
-        self._own_parts = self.make_parts()
+        if self._at_once:
+            self._own_parts  # noqa: B018 - what is wrong with the settings is said here
         self.find_parts: Callable[[], Parts] = lambda: self._own_parts
         """Which application's parts :meth:`record` uses. A framework with several applications in one process
         puts its own way of knowing here."""
+
+    _at_once: ClassVar[bool] = True
+
+    @cached_property
+    def _own_parts(self) -> Parts:
+        return self.make_parts()
 
     def make_parts(
         self,

@@ -16,6 +16,9 @@ ENTRY_POINTS: Final = "tk_analytics_mw.storages"
 """Group of the entry points by which other packages add schemes. The name is the scheme, in small letters; what it
 leads to is called with the whole URL and the keywords ``durability`` and ``commit_timeout``, and gives a storage."""
 
+_NAMES: Final = {"django": "django://"}
+"""What is a name, and needs no address."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -25,8 +28,9 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
             ``memory://`` for tests; ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without
-            ``+driver``; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine
-            of SQLAlchemy, or an object that has ``write`` and ``close``.
+            ``+driver``; ``django`` or ``django://alias`` for a database of the Django project; those that other
+            packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object
+            that has ``write`` and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 
@@ -34,6 +38,7 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
         ConfigurationError: it describes none.
     """
     if isinstance(setting, str):
+        setting = _NAMES.get(setting, setting)
         url = _URL.fullmatch(setting)
         if url is not None:
             scheme, rest = url.groups()
