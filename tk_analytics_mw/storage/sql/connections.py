@@ -205,7 +205,8 @@ class Connections:
                 f"SET LOCAL statement_timeout = {round(1000 * seconds)}",
                 # To compile a plan, or to start others that help, takes longer than our questions.
                 "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
-                *(["SET LOCAL enable_seqscan = off"] if few else []),
+                # A plan for all values alike is one for frequent ones: it goes through years for a rare one.
+                *(["SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"] if few else []),
             )
             return
         if connection.info.get("seconds") != seconds:

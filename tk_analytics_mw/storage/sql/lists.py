@@ -15,7 +15,7 @@ from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sql.encoding import event_from
 from tk_analytics_mw.storage.sql.filters import conditions
 from tk_analytics_mw.storage.sql.schema import EVENT, events
-from tk_analytics_mw.storage.sql.walks import by_index, has_index, walk
+from tk_analytics_mw.storage.sql.walks import MANY, by_index, has_index, walk
 
 
 def page_of(
@@ -34,7 +34,9 @@ def page_of(
     needed = skip + limit + 1
     rows: Sequence[Any]
     if skip:  # what is passed over is not read
-        places = [row[1] for row in islice(walk(connection, wanted, order, after=after, limit=needed), skip, needed)]
+        places = [
+            position for _, position in islice(walk(connection, wanted, order, after=after, limit=needed), skip, needed)
+        ]
         rows = _at(connection, places)
     else:
         rows = [*islice(walk(connection, wanted, order, *COLUMNS, after=after, limit=needed), needed)]
@@ -50,6 +52,8 @@ def count_of(connection: Connection, wanted: Filter, most: int | None) -> Count:
     if not has_index(connection, wanted):
         found = _count(connection, conditions(connection, wanted), limit=most + 1)
     else:
+        if not wanted.equals and _count_next(connection, wanted, most + 1) > most:
+            return Count(most, exact=False)
         found = 0
         for where in by_index(connection, wanted, "newest"):
             found += _count(connection, where, limit=most + 1)
@@ -61,6 +65,17 @@ def count_of(connection: Connection, wanted: Filter, most: int | None) -> Count:
 def _count(connection: Connection, where: Sequence[Any], limit: int | None = None) -> int:
     some = select(events.c.position).where(*where).limit(limit).subquery()
     number: int = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return number
+
+
+def _count_next(connection: Connection, wanted: Filter, limit: int) -> int:
+    """How many there are among the newest events. The index has metadata of all months together: what is frequent is
+    found sooner without it."""
+    bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
+    newest = select(events).where(*bounds).order_by(events.c.created_at.desc(), events.c.position.desc())
+    some = newest.limit(MANY).subquery("events")
+    found = select(some.c.position).where(*conditions(connection, wanted, some)).limit(limit).subquery()
+    number: int = connection.execute(select(func.count()).select_from(found)).scalar_one()
     return number
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, FromClause, Row, Select, select
+from sqlalchemy import Connection, FromClause, Select, select
 
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Order, Place
@@ -23,6 +23,9 @@ from tk_analytics_mw.storage.sql.terms import RARE, ever_have_term, field_of, ha
 
 NEXT: Final = 2_000
 """Events that are gone through by time before the index is asked: some 2 ms."""
+
+MANY: Final = 20_000
+"""The same for metadata, of which the index has all months together: it finds fast what is rare, and that alone."""
 
 GROWTH: Final = (1, 6, 36)
 """Months that are asked for together, step by step; the last number for all further steps."""
@@ -38,7 +41,7 @@ def walk(
     *names: str,
     after: Place | None,
     limit: int | None = None,
-) -> Iterator[Row[Any]]:
+) -> Iterator[Any]:
     """The events of ``wanted``, in order: their moments and positions, then the columns.
 
     Args:
@@ -105,10 +108,11 @@ def _steps(
     if not has_index(connection, wanted):
         yield events, conditions(connection, wanted)
         return
-    if not any(name in wanted.equals for name in RARE):
+    field = field_of(wanted.equals)
+    for number in (NEXT, MANY) if field is None else () if field in RARE else (NEXT,):
         bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
         here = [] if after is None else [behind(after, order)]
-        some = _in_order(select(events).where(*bounds, *here), order, events).limit(NEXT).subquery("events")
+        some = _in_order(select(events).where(*bounds, *here), order, events).limit(number).subquery("events")
         yield some, conditions(connection, wanted, some)
     for where in by_index(connection, wanted, order):
         yield events, where
