@@ -43,9 +43,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What stores and reads is tested with Django's own database as well."""
+    """What stores and reads is tested with Django's own database as well, and with PostgreSQL."""
     if "make_host" in metafunc.fixturenames:
-        faces = [*FACES, DjangoStored] if metafunc.module.__name__.rpartition(".")[2] in STORING else FACES
+        faces = (
+            [*FACES, DjangoStored, FlaskOnPostgreSQL]
+            if metafunc.module.__name__.rpartition(".")[2] in STORING
+            else FACES
+        )
         metafunc.parametrize("make_host", faces, indirect=True, ids=lambda face: face.face)
 
 

@@ -6,7 +6,6 @@ from tests.hosts.asgi_faces import AsgiAsyncio, AsgiTrio
 from tests.hosts.base import Host
 from tests.hosts.django_faces import DjangoAsgi, DjangoUrls, DjangoWsgi
 from tests.hosts.flask_faces import FlaskClient, FlaskWebTest
-from tests.hosts.postgresql_face import FlaskOnPostgreSQL
 from tests.hosts.starlette_faces import FastapiInstall, FastapiRouter, StarletteInstall
 from tests.hosts.wsgi_face import WsgiValidate
 
@@ -22,5 +21,4 @@ FACES: tuple[type[Host], ...] = (
     StarletteInstall,
     AsgiAsyncio,
     AsgiTrio,
-    FlaskOnPostgreSQL,
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.unit.making import run_script
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.base import Storage
@@ -123,3 +124,24 @@ def test_a_class_in_the_place_of_its_object_stops_the_start() -> None:
     """``storage=Own`` for ``storage=Own()``: it has the methods, and each call would fail with the first event."""
     with pytest.raises(ConfigurationError, match="Own"):
         storage_of(Own)
+
+
+@pytest.mark.parametrize(
+    ("url", "missing", "extra"),
+    [
+        ("postgresql://host/shop", "sqlalchemy", "postgres"),
+        ("postgresql://host/shop", "psycopg", "postgres"),
+        ("mysql+pymysql://host/shop", "pymysql", "mysql"),
+        ("mariadb://host/shop", "sqlalchemy", "mysql"),
+    ],
+)
+def test_what_a_sql_database_needs_and_is_not_installed_is_named_with_its_extra(
+    url: str, missing: str, extra: str
+) -> None:
+    said = run_script(
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from tk_analytics_mw import Analytics, ConfigurationError\n"
+        f"try:\n    Analytics(storage={url!r})\nexcept ConfigurationError as error:\n    print(error)\n"
+    )
+    assert missing in said
+    assert f'pip install "tk_analytics_mw[{extra}]"' in said

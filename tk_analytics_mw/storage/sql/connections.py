@@ -168,18 +168,16 @@ class Connections:
         try:
             self._check_tables(connection)
             return connection, function(connection)
-        except DBAPIError as error:
-            connection.close()
-            if not error.connection_invalidated:
-                raise
         except BaseException as error:
             self._undo(connection, error)
             connection.close()
-            raise
+            if not isinstance(error, DBAPIError) or not error.connection_invalidated:
+                raise
         connection = engine.connect()  # the pool has thrown away everything that was open before
         try:
             return connection, function(connection)
-        except BaseException:
+        except BaseException as error:
+            self._undo(connection, error)
             connection.close()
             raise
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tk_analytics_mw.errors import StorageUnavailable
@@ -29,6 +29,8 @@ def translated(error: Exception, where: str) -> Exception:
     """
     if isinstance(error, PoolTimeout):
         return StorageUnavailable(f"{where}: all connections of the pool are in use")
+    if isinstance(error, StatementError) and not isinstance(error, DBAPIError):
+        return error  # a value that cannot be a parameter
     if not isinstance(error, DBAPIError):
         return StorageUnavailable(f"{where}: {type(error).__name__}: {error}")
     if is_missing(error):
