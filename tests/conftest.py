@@ -17,6 +17,7 @@ from tests.hosts.base import Host, Register, default_options
 from tests.hosts.django_faces import DjangoStored, configure_django
 
 if TYPE_CHECKING:
+    from tests.databases.mariadb import MariaDB
     from tests.databases.postgresql import PostgreSQL
 
 configure_django()
@@ -75,6 +76,16 @@ def postgresql() -> Iterator[PostgreSQL]:
     from tests.databases.postgresql import PostgreSQL
 
     server = PostgreSQL()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server of this test process, in the same way."""
+    from tests.databases.mariadb import MariaDB
+
+    server = MariaDB()
     yield server
     server.remove()
 

@@ -100,6 +100,7 @@ class Settings(BaseModel):
     storage: Any = Field(
         "sqlite:///analytics.db",
         description='Where events are kept: a URL, `"django"`, an object, or `"package.module:Class"`.',
+        repr=False,  # a URL may hold a password
     )
     tokens: Annotated[tuple[ListedToken | Literal["stored"], ...], BeforeValidator(_tokens)] = Field(
         (),

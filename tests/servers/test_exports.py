@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import sys
+import tempfile
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -51,11 +52,12 @@ FILL = f"""
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("many") / "analytics.db"
-    with filling(path) as connection:
-        connection.execute(FILL, (EXPORTED,))
-    return path
+def database() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:  # on a disk: it may be larger than the memory
+        path = Path(folder, "analytics.db")
+        with filling(path) as connection:
+            connection.execute(FILL, (EXPORTED,))
+        yield path
 
 
 @pytest.fixture(scope="module", params=[ASGI, WSGI], ids=["uvicorn", "gunicorn"])

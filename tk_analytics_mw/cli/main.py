@@ -13,6 +13,7 @@ from tk_analytics_mw.cli.doctor import doctor
 from tk_analytics_mw.cli.erasing import erase, purge
 from tk_analytics_mw.cli.export import export
 from tk_analytics_mw.cli.importing import import_
+from tk_analytics_mw.cli.migrate import migrate
 from tk_analytics_mw.cli.openapi import openapi
 from tk_analytics_mw.cli.rebuild import rebuild
 from tk_analytics_mw.cli.refusals import refusals
@@ -32,6 +33,7 @@ COMMANDS = (
     import_,
     erase,
     purge,
+    migrate,
     rebuild,
     backup,
     copy,

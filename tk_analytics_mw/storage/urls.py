@@ -27,9 +27,10 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
 
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
-            ``memory://`` for tests; ``django`` or ``django://alias`` for a database of the Django project; those that
-            other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, or an object that has ``write``
-            and ``close``.
+            ``memory://`` for tests; ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without
+            ``+driver``; ``django`` or ``django://alias`` for a database of the Django project; those that other
+            packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object
+            that has ``write`` and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 
@@ -44,8 +45,15 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
             build = _SCHEMES.get(scheme.lower())
             if build is not None:
                 return build(rest, durability, commit_timeout)
+            if scheme.lower().partition("+")[0] in _SQL:
+                return _sql(setting, durability, commit_timeout)
             setting = from_entry_point(
-                ENTRY_POINTS, scheme.lower(), [*_SCHEMES], setting, durability=durability, commit_timeout=commit_timeout
+                ENTRY_POINTS,
+                scheme.lower(),
+                [*_SCHEMES, *_SQL],
+                setting,
+                durability=durability,
+                commit_timeout=commit_timeout,
             )
         elif ":" not in setting:
             raise ConfigurationError(
@@ -53,6 +61,8 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
             )
         else:
             setting = load_object(setting, "storage")
+    if type(setting).__module__.startswith("sqlalchemy."):
+        return _sql(setting, durability, commit_timeout)
     if isinstance(setting, type):
         raise ConfigurationError(f"storage: write {setting.__name__}(…), an object and not the class")
     for name in ("write", "close"):
@@ -87,4 +97,18 @@ def _memory(rest: str, _durability: str, _commit_timeout: float) -> Storage:
     return MemoryStorage()
 
 
+def _sql(setting: Any, durability: str, commit_timeout: float) -> Storage:
+    try:
+        from tk_analytics_mw.storage.sql import SqlStorage
+    except ModuleNotFoundError as error:
+        extra = "postgres" if str(setting).lower().startswith("postgresql") else "mysql"
+        raise ConfigurationError(
+            f'storage: SQL databases need {error.name}: pip install "tk_analytics_mw[{extra}]"'
+        ) from error
+    return SqlStorage(setting, durability=durability, commit_timeout=commit_timeout)  # type: ignore[arg-type]
+
+
 _SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite, "memory": _memory}
+
+_SQL: Final = ("postgresql", "mysql", "mariadb")
+"""The databases that SQLAlchemy leads to; a driver of it may follow behind a plus."""

@@ -99,8 +99,13 @@ def check(storage: SqliteStorage, seed: int, number: int = 15) -> None:
     model = Model(storage)
     source = random.Random(seed)
     for wanted in some_filters(model, source, number):
-        limit, skip = source.choice((1, 7, 30)), source.choice((0, 0, 3))
-        compare(storage.reader, only(model, wanted).reader, wanted, limit=limit, skip=skip)
+        compare(
+            storage.reader,
+            only(model, wanted).reader,
+            wanted,
+            limit=source.choice((1, 7, 30)),
+            skip=source.choice((0, 0, 3)),
+        )
     session_id = source.choice(model.events).session_id
     assert storage.reader.session(ORGANISATION, session_id) == model.reader.session(ORGANISATION, session_id)
 
