@@ -94,10 +94,13 @@ class Connections:
             with self.errors(), self._connected() as using:
                 connection = connections[using]
                 own = using != self.alias
+                engine = engine_of(connection)
                 if positions.missing(using):
                     with suppress(OperationalError), transaction.atomic(using):  # who holds it up gives them as well
+                        if own:
+                            engine.begin_writing(connection, self._durability, self._timeout)
                         positions.give(using)
-                limit = engine_of(connection).limit(connection, seconds) if own else nullcontext()
+                limit = engine.limit(connection, seconds) if own else nullcontext()
                 with transaction.atomic(using, durable=own), limit:
                     yield using
         except StorageUnavailable as error:

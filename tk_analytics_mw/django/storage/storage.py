@@ -94,9 +94,11 @@ class DjangoStorage:
             stored = _as_they_stand(self.alias, events)
 
         def committed() -> None:
+            more = True
             try:
-                with self._connections.writing() as using:
-                    positions.give(using)
+                while more:
+                    with self._connections.writing() as using:
+                        more = positions.give(using)
             except StorageUnavailable as error:
                 logger.warning("an event gets its position later: %s", error)
             then()
