@@ -14,6 +14,7 @@ from sqlalchemy import create_engine, text
 from tests.databases.emptying import empty
 from tests.databases.unprivileged import as_somebody, free_port, own_folder, reachable
 from tk_analytics_mw.storage.sql import SqlStorage
+from tk_analytics_mw.storage.sql.engines import url_of
 
 Mode = Literal["immediate", "fast"]
 
@@ -83,7 +84,7 @@ class PostgreSQL:
 
     def run(self, statement: str) -> None:
         """Execute a statement as the superuser."""
-        engine = create_engine(self.url("postgres"), isolation_level="AUTOCOMMIT")
+        engine = create_engine(url_of(self.url("postgres")), isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text(statement))
         engine.dispose()

@@ -11,7 +11,7 @@ import pytest
 from tests.databases.postgresql import PostgreSQL
 from tests.django_storage.databases import ALIAS, database, emptied, migrated, migrated_file
 from tests.django_storage.databases import postgresql as by_url
-from tk_analytics_mw.django.storage import open_storage
+from tk_analytics_mw.django.storage.opening import open_storage
 from tk_analytics_mw.testing.opened import OpenStorage
 
 

@@ -23,8 +23,8 @@ from tests.hosts.base import EVENTS, PRIVATE, default_options
 from tests.hosts.base import an_event as a_body
 from tests.hosts.django_faces import OURS, USUAL, DjangoSite
 from tk_analytics_mw import ConfigurationError, StorageUnavailable
-from tk_analytics_mw.django.storage import open_storage
 from tk_analytics_mw.django.storage.models import Event
+from tk_analytics_mw.django.storage.opening import open_storage
 from tk_analytics_mw.django.storage.storage import DjangoStorage
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.migrations import MigratedStorage

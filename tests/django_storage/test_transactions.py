@@ -19,6 +19,7 @@ from tests.django_storage.shop_urls import ORDER, ShopError, orders
 from tests.hosts.base import default_options
 from tests.hosts.django_faces import OURS, USUAL, DjangoSite
 from tk_analytics_mw import Analytics, ConfigurationError, Event, StorageUnavailable
+from tk_analytics_mw.django.storage.models import Event as Stored
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.testing import an_event
 
@@ -225,3 +226,15 @@ def test_who_reads_on_from_a_position_misses_none_whatever_commits_meanwhile(sho
     done.set()
     follower.join(30)
     assert len(found) == len({*found}) == 200
+
+
+def test_many_events_of_one_transaction_have_their_positions_at_once(shop: Analytics) -> None:
+    storage: Any = shop.find_parts().storage
+    called: list[int] = []
+    with transaction.atomic(using=ALIAS):
+        events = [an_event(number) for number in range(600)]
+        storage.write_within(ALIAS, events, then=lambda: called.append(Stored.objects.using(ALIAS).count()))
+        assert storage.reader.last_position() == 0
+    assert called == [600]
+    assert Stored.objects.using(ALIAS).filter(position=None).count() == 0
+    assert storage.reader.last_position() == 600

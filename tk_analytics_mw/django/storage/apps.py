@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.apps import AppConfig
 
-from tk_analytics_mw.django.storage import APP, LABEL
+APP: Final = "tk_analytics_mw.django.storage"
+LABEL: Final = "tk_analytics_storage"
+"""Name of the app in ``INSTALLED_APPS``, and what ``manage.py migrate`` calls it."""
 
 
 class StorageConfig(AppConfig):

@@ -27,6 +27,7 @@ from django.db.utils import ConnectionDoesNotExist, load_backend
 from tk_analytics_mw.django.storage import migrating, positions
 from tk_analytics_mw.django.storage.engines import engine_of
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
+from tk_analytics_mw.storage.idle import Idle
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -93,10 +94,13 @@ class Connections:
             with self.errors(), self._connected() as using:
                 connection = connections[using]
                 own = using != self.alias
+                engine = engine_of(connection)
                 if positions.missing(using):
                     with suppress(OperationalError), transaction.atomic(using):  # who holds it up gives them as well
+                        if own:
+                            engine.begin_writing(connection, self._durability, self._timeout)
                         positions.give(using)
-                limit = engine_of(connection).limit(connection, seconds) if own else nullcontext()
+                limit = engine.limit(connection, seconds) if own else nullcontext()
                 with transaction.atomic(using, durable=own), limit:
                     yield using
         except StorageUnavailable as error:
@@ -117,7 +121,7 @@ class Connections:
 
     def close(self) -> None:
         """Close what is open and not in use in this process. The next use opens it again."""
-        self._process().close()
+        self._process().idle.close()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -172,9 +176,11 @@ class Connections:
         if self._joins_in():
             yield self.alias
             return
-        process = self._process()
-        with process.one_more():
-            connection = process.take(connections.settings[self.alias]["NAME"]) or self._make()
+        idle = self._process().idle
+        name = connections.settings[self.alias]["NAME"]  # that of a test is another one
+        with idle.one_more():
+            connection = idle.take(name) or self._make()
+            idle.key = name
             before = _lent(self._own)
             connections[self._own] = connection
             try:
@@ -184,15 +190,16 @@ class Connections:
                     engine_of(connection).opened(connection, self._durability)
                 yield self._own
                 connection.close_if_unusable_or_obsolete()
+                idle.put(connection, name)
             except BaseException:
-                connection.close()
+                with suppress(Exception):  # what it is now is nothing to go on with, or to be told of
+                    connection.close()
                 raise
             finally:
                 if before is None:
                     del connections[self._own]
                 else:
                     connections[self._own] = before
-                process.put(connection)
 
     def _joins_in(self) -> bool:
         settings = connections.settings[self.alias]
@@ -228,52 +235,17 @@ def _lent(alias: str) -> Any:
 
 
 class _Process:
-    """What one process has: idle connections, and how many are in use."""
+    """What one process has."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        self._idle: list[Any] = []
-        self._in_use = 0
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        with self._changed:
-            self._in_use += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._in_use -= 1
-                self._changed.notify_all()
-
-    def take(self, name: Any) -> Any:
-        """An idle connection to the database of this name: that of a test is another one."""
-        with self._changed:
-            while self._idle:
-                connection = self._idle.pop()
-                if connection.settings_dict["NAME"] == name:
-                    return connection
-                connection.close()
-        return None
-
-    def put(self, connection: Any) -> None:
-        with self._changed:
-            self._idle.append(connection)
-
-    def close(self, wait: float = 0.0) -> bool:
-        """Close the idle ones. Give whether none is in use, after waiting for so many seconds at most."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._in_use, wait)
-            while self._idle:
-                self._idle.pop().close()
-            return not self._in_use
+        self.idle: Idle[Any] = Idle()
 
 
 def _close_own(processes: dict[int, _Process]) -> None:
     process = processes.get(os.getpid())
     if process is not None:
-        process.close()
+        process.idle.close()
 
 
 _known: weakref.WeakSet[Connections] = weakref.WeakSet()
@@ -283,7 +255,7 @@ def _before_fork() -> None:
     # A child must not use what its parent has open; and SQLite keeps the locks of a process by file, so that a child
     # which inherits that book takes none of its own.
     for each in list(_known):
-        if not each._process().close(wait=READ_SECONDS + 1):
+        if not each._process().idle.close(wait=READ_SECONDS + 1):
             logger.error("a process was forked while it used %r: the child must not, if that is SQLite", each.alias)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import DatabaseError, ProgrammingError
 from django.db.migrations.executor import MigrationExecutor
 
-from tk_analytics_mw.django.storage import LABEL
+from tk_analytics_mw.django.storage.apps import LABEL
 
 
 def pending(connection: Any) -> Sequence[str]:

@@ -37,11 +37,12 @@ def missing(using: str) -> bool:
     return bool(Event.objects.using(using).filter(position=None).exists())
 
 
-def give(using: str) -> None:
-    """Give positions to the events that have none, within the transaction."""
+def give(using: str) -> bool:
+    """Give positions to the events that have none, within the transaction. Give whether there may be more of them."""
     take(using, 0)  # from here on nobody else does
     ids = [*Event.objects.using(using).filter(position=None).order_by("pk").values_list("pk", flat=True)[:SLICE]]
     before = take(using, len(ids))
     for position, id_ in enumerate(ids, before + 1):
         Event.objects.using(using).filter(pk=id_).update(position=position)
         Delivery.objects.using(using).filter(event_id=id_).update(position=position)
+    return len(ids) == SLICE

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db.models import Count as CountOf
-from django.db.models import Max, Min, QuerySet
+from django.db.models import Q, QuerySet
 
 from tk_analytics_mw import events as kinds
 from tk_analytics_mw.django.storage import positions
@@ -16,7 +15,7 @@ from tk_analytics_mw.django.storage.records import events_of, id_of, rows_of, te
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.lines import line_of
 from tk_analytics_mw.storage.reader import Count, Page, RowSlice, Session, SessionPage, Slice
-from tk_analytics_mw.storage.rows import COLUMNS, event_of
+from tk_analytics_mw.storage.rows import COLUMNS, event_of, moment_of
 
 SLICE: Final = 5_000
 """Positions of one slice of an export: 3 MB of JSON."""
@@ -74,8 +73,7 @@ class DjangoReader:
             for session_id, moment, position in (walk if after is None else behind(walk, "newest", after)).iterator():
                 if session_id in places or session_id in earlier:
                     continue
-                its = events.filter(session_id=session_id)
-                if after is not None and its.count() > behind(its, "newest", after).count():
+                if after is not None and _has_later(events, session_id, after):
                     earlier.add(session_id)
                     continue
                 places[session_id] = Place(text_of(moment), position)
@@ -114,17 +112,15 @@ class DjangoReader:
 
 def _session(events: QuerySet[Event], session_id: str) -> Session | None:
     """What those of its events say that are among these; ``None`` without any."""
-    first: dict[str, tuple[Any, int]] = {}
-    its = events.filter(session_id=session_id)
-    for event_type, *place in its.order_by(*BY_TIME["oldest"]).values_list("event_type", "created_at", "position"):
-        first.setdefault(event_type, (place[0], place[1]))
-    if not first:
+    its = events.filter(session_id=session_id).order_by(*BY_TIME["oldest"])
+    rows = [*its.values_list("event_type", "created_at")]
+    if not rows:
         return None
-    said = its.aggregate(first=Min("created_at"), last=Max("created_at"), events=CountOf("pk"))
-    return Session(
-        session_id,
-        first_event=said["first"],
-        last_event=said["last"],
-        events=said["events"],
-        event_types=sorted(first, key=lambda event_type: first[event_type]),
-    )
+    types = [*dict.fromkeys(event_type for event_type, _ in rows)]
+    return Session(session_id, first_event=rows[0][1], last_event=rows[-1][1], events=len(rows), event_types=types)
+
+
+def _has_later(events: QuerySet[Event], session_id: str, place: Place) -> bool:
+    moment = moment_of(place.created_at)
+    later = Q(created_at__gt=moment) | Q(created_at=moment, position__gte=place.position)
+    return bool(events.filter(later, session_id=session_id).exists())

@@ -11,7 +11,8 @@ from django.db import connections
 from django.db import transaction as transactions
 
 from tk_analytics_mw import events as kinds
-from tk_analytics_mw.django.storage import LABEL, migrating, positions
+from tk_analytics_mw.django.storage import migrating, positions
+from tk_analytics_mw.django.storage.apps import LABEL
 from tk_analytics_mw.django.storage.connections import Connections
 from tk_analytics_mw.django.storage.erasure import DjangoErasure
 from tk_analytics_mw.django.storage.examination import examine
@@ -93,9 +94,11 @@ class DjangoStorage:
             stored = _as_they_stand(self.alias, events)
 
         def committed() -> None:
+            more = True
             try:
-                with self._connections.writing() as using:
-                    positions.give(using)
+                while more:
+                    with self._connections.writing() as using:
+                        more = positions.give(using)
             except StorageUnavailable as error:
                 logger.warning("an event gets its position later: %s", error)
             then()

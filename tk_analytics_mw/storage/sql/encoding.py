@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any, Final
 
 from pydantic_core import to_json
@@ -12,6 +10,7 @@ from pydantic_core import to_json
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.json_values import dump
+from tk_analytics_mw.storage.exponents import written_out
 from tk_analytics_mw.storage.outbox import Subscription
 from tk_analytics_mw.storage.rows import COLUMNS
 
@@ -20,11 +19,6 @@ LARGEST: Final = 2 * 2**20
 
 MOST: Final = 1_000
 """Events that go into one statement."""
-
-# A float that is written with an exponent, and how to know at a glance that there is none: outside of texts such a
-# number stands behind one of three characters.
-_MAY_HAVE_EXPONENT: Final = re.compile(r"[:,\[]-?\d[\d.]*e\+?\d")
-_TEXT_OR_EXPONENT: Final = re.compile(r'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?e\+?\d+')
 
 
 def portions(sizes: Sequence[int]) -> Iterator[slice]:
@@ -50,19 +44,6 @@ def as_object(event: Event) -> str:
 def due_as_json(due: Sequence[Subscription]) -> str:
     """Subscriptions, as JSON objects."""
     return to_json([{"name": each.name, "types": sorted(each.event_types) or None} for each in due]).decode()
-
-
-def written_out(text: str) -> str:
-    """JSON in which no float has a positive exponent.
-
-    ``jsonb`` gives ``1e16`` back as ``10000000000000000``, an integer, which is another number to a reader if it has
-    more digits than a float holds. With ``.0`` at its end it stays a float.
-    """
-    if _MAY_HAVE_EXPONENT.search(text) is None:
-        return text
-    return _TEXT_OR_EXPONENT.sub(
-        lambda found: found[0] if found[0].startswith('"') else f"{Decimal(found[0]):f}.0", text
-    )
 
 
 def event_from(row: Sequence[Any]) -> Event:

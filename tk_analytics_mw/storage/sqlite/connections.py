@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import Final
 
 from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
+from tk_analytics_mw.storage.idle import Idle
 from tk_analytics_mw.storage.sqlite.files import identity_of, one_at_a_time, warn_of_wal_reset_bug
-from tk_analytics_mw.storage.sqlite.readers import Readers
 from tk_analytics_mw.storage.sqlite.schema import migrate
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
@@ -205,7 +205,7 @@ class Connections:
     def _open_reader(self, process: _Process) -> sqlite3.Connection:
         with process.lock:
             self._connection(process)  # there is a file, and its tables are those of today
-            process.readers.file = process.file
+            process.readers.key = process.file
         connection = sqlite3.connect(
             self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
         )
@@ -263,7 +263,7 @@ class _Process:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connection: sqlite3.Connection | None = None
-        self.readers = Readers()
+        self.readers: Idle[sqlite3.Connection] = Idle()
         self.file: tuple[int, int] | None = None  # device and inode of what the connection has open
         self.beside: dict[Path, tuple[int, int] | None] = {}  # those of its log
 

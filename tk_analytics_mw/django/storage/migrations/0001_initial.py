@@ -8,6 +8,12 @@ from django.db import migrations, models
 import tk_analytics_mw.django.storage.encoding
 
 
+def begin_to_count(apps, schema_editor):
+    # Two who would make the row at the same moment, each with its first event, are a deadlock to some databases.
+    counters = apps.get_model("tk_analytics_storage", "Counter").objects.using(schema_editor.connection.alias)
+    counters.get_or_create(pk=1)
+
+
 class Migration(migrations.Migration):
     initial = True
 
@@ -191,4 +197,5 @@ class Migration(migrations.Migration):
                 "constraints": [models.UniqueConstraint(fields=("event", "name"), name="tk_analytics_delivery_once")],
             },
         ),
+        migrations.RunPython(begin_to_count, migrations.RunPython.noop),
     ]

@@ -1,27 +1,30 @@
-"""The connections that only read, of one process to one SQLite file."""
+"""Connections of one process that nobody uses just now."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+Connection = TypeVar("Connection", bound=Any)
+"""Has ``close()``."""
 
 
-class Readers:
+class Idle(Generic[Connection]):
     """Idle connections, and how many are in use: a fork waits for those."""
 
     def __init__(self) -> None:
-        self.file: tuple[int, int] | None = None
-        """Device and inode of what the idle connections have open."""
-        self._idle: list[sqlite3.Connection] = []
+        self.key: Any = None
+        """Tells what the idle connections lead to from what they led to before: a file, a name."""
+        self._idle: list[Connection] = []
         self._in_use = 0
         self._changed = threading.Condition()
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Count somebody who reads."""
+        """Count somebody who uses one."""
         with self._changed:
             self._in_use += 1
         try:
@@ -31,17 +34,17 @@ class Readers:
                 self._in_use -= 1
                 self._changed.notify_all()
 
-    def take(self, file: tuple[int, int] | None) -> sqlite3.Connection | None:
-        """An idle connection to ``file``; those to another one are closed."""
+    def take(self, key: Any) -> Connection | None:
+        """An idle connection to ``key``; those to another one are closed."""
         with self._changed:
-            if file != self.file:
+            if key != self.key:
                 self._close_idle()
             return self._idle.pop() if self._idle else None
 
-    def put(self, connection: sqlite3.Connection, file: tuple[int, int] | None) -> None:
-        """Keep a connection to ``file`` for the next one who reads."""
+    def put(self, connection: Connection, key: Any) -> None:
+        """Keep a connection to ``key`` for the next one who wants one."""
         with self._changed:
-            if file == self.file:
+            if key == self.key:
                 self._idle.append(connection)
                 return
         connection.close()
