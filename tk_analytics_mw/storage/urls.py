@@ -24,7 +24,7 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
 
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
-            ``memory://`` for tests; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``,
+            ``clickhouse://…``; ``memory://`` for tests; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``,
             or an object that has ``write`` and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
@@ -82,4 +82,21 @@ def _memory(rest: str, _durability: str, _commit_timeout: float) -> Storage:
     return MemoryStorage()
 
 
-_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite, "memory": _memory}
+def _clickhouse(rest: str, durability: str, commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, server_target
+
+    return ClickHouseStorage(server_target(rest), durability=durability, timeout=commit_timeout)  # type: ignore[arg-type]
+
+
+def _chdb(rest: str, durability: str, commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, engine_target
+
+    return ClickHouseStorage(engine_target(rest), durability=durability, timeout=commit_timeout)  # type: ignore[arg-type]
+
+
+_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {
+    "sqlite": _sqlite,
+    "clickhouse": _clickhouse,
+    "clickhouse+chdb": _chdb,
+    "memory": _memory,
+}
