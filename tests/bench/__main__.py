@@ -36,7 +36,7 @@ GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--thread
 SERVERS = {
     name: command
     for command, names in (
-        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "by_hand_asgi")),
+        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "ours_clickhouse", "by_hand_asgi")),
         (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
     )
     for name in names
@@ -65,7 +65,10 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
                     *command,
                     f"tests.bench.apps:{name}",
                     folder=ROOT,
-                    environment={"BENCH_DATABASE": str(Path(folder, f"{name}.db"))},
+                    environment={
+                        "BENCH_DATABASE": str(Path(folder, f"{name}.db")),
+                        "BENCH_CLICKHOUSE": "yes" if name == "ours_clickhouse" else "",
+                    },
                     before=core(0),
                 )
             )
@@ -127,6 +130,11 @@ def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, s
             "uvicorn, one event a request, with a durable hook for each: ÷ without",
             ratio("ours_durable", "ours_asgi"),
             "≥ 0.75",
+        ),
+        (
+            "uvicorn, one event a request, in ClickHouse's engine in process: ÷ in SQLite",
+            ratio("ours_clickhouse", "ours_asgi"),
+            "≥ 0.3",
         ),
         ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
         ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.columns import ROW
-from tk_analytics_mw.storage.clickhouse.conditions import Condition, condition
+from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
-from tk_analytics_mw.storage.rows import COLUMNS
+from tk_analytics_mw.storage.rows import moment_of
 
+_INDEXED: Final = frozenset({"id", "session_id", "user_id"})
 _ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
-_CREATED_AT: Final = COLUMNS.index("created_at")
 
-# Without FINAL the table is gone along in its own order, from either end, until there is enough.
+WINDOW: Final = 31 * 86_400_000
+"""Milliseconds of the stretch that is looked through first: what is frequent is found there, and of the table's months
+only one or two are opened. What is not is looked for in all of it."""
+
+# Without FINAL a stretch is gone along in the table's own order, from either end, until there is enough. All of it is
+# not: that would open every month at once, where an index of what is rare opens few.
 _PLACES: Final = """
     SELECT toUnixTimestamp64Milli(created_at), position FROM {events} WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}}
+    SETTINGS optimize_read_in_order = {in_order}
 """
 _ROWS: Final = """
     SELECT {row}, position FROM {events} FINAL WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
 """
-_BEHIND: Final = "(created_at, position) {} (parseDateTime64BestEffort({{after:String}}, 3, 'UTC'), {{behind:UInt64}})"
+_BEHIND: Final = f"(created_at, position) {{}} ({MOMENT.format(name='after')}, {{{{behind:UInt64}}}})"
+_FROM: Final = f"created_at >= {MOMENT.format(name='first')}"
+_TO: Final = f"created_at <= {MOMENT.format(name='last')}"
 
 
 def rows_of(
@@ -41,31 +50,54 @@ def rows_of(
     """
     behind, direction = _ORDERS[order]
     where = condition(wanted)
+    begins = None
     if after is not None:
-        where = where.also(_BEHIND.format(behind), after=after.created_at, behind=after.position)
+        begins = milliseconds(moment_of(after.created_at))
+        where = where.also(_BEHIND.format(behind), after=begins, behind=after.position)
+    # Where the part ends, from the few columns that say so; then all columns of what lies before. Of an id that is
+    # stored twice both rows are seen, so the part may be too short: then a further look is taken.
     needed = skip + limit
-    # Where it ends, from the few columns that say so; then all columns of what lies before. Of an id that is stored
-    # twice the end counts both rows: then the list is too short, and a wider look is taken.
     while True:
-        places = connections.rows(
-            _PLACES.format(events=EVENTS, where=where.sql, direction=direction), {**where.values, "limit": needed}
+        end, complete = _end(connections, wanted, where, order, needed, begins)
+        if end is not None:
+            where_now = where.also(_FROM, first=end) if order == "newest" else where.also(_TO, last=end)
+        else:
+            where_now = where
+        found = connections.rows(
+            _ROWS.format(row=ROW, events=EVENTS, where=where_now.sql, direction=direction),
+            {**where_now.values, "limit": limit, "skip": skip},
         )
-        found = _within(connections, where, direction, places[-1][0] if len(places) == needed else None, limit, skip)
-        if len(found) == limit or len(places) < needed:
+        if len(found) == limit or complete:
             return found
         needed *= 2
 
 
-def _within(
-    connections: Connections, where: Condition, direction: str, end: int | None, limit: int, skip: int
-) -> list[tuple[Any, ...]]:
-    if end is not None:
-        bound = ">=" if direction == "DESC" else "<="
-        where = where.also(f"created_at {bound} fromUnixTimestamp64Milli({{end:Int64}}, 'UTC')", end=end)
-    return connections.rows(
-        _ROWS.format(row=ROW, events=EVENTS, where=where.sql, direction=direction),
-        {**where.values, "limit": limit, "skip": skip},
-    )
+def _end(
+    connections: Connections, wanted: Filter, where: Condition, order: Order, needed: int, begins: int | None
+) -> tuple[int | None, bool]:
+    """When the last one is of so many, and whether there are no more than those."""
+    places: list[tuple[Any, ...]] = []
+    for stretch, in_order in ((_stretch(wanted, where, order, begins), 1), (where, 0)):
+        if stretch is None:
+            continue
+        places = connections.rows(
+            _PLACES.format(events=EVENTS, where=stretch.sql, direction=_ORDERS[order][1], in_order=in_order),
+            {**stretch.values, "limit": needed},
+        )
+        if len(places) == needed:
+            return places[-1][0], False
+    return (places[-1][0] if places else None), True
+
+
+def _stretch(wanted: Filter, where: Condition, order: Order, begins: int | None) -> Condition | None:
+    """Where to look first; ``None`` for what an index finds anywhere, and where the beginning is not known."""
+    if not _INDEXED.isdisjoint(wanted.equals):
+        return None
+    if order == "newest":
+        ends = [milliseconds(datetime.now(timezone.utc)), begins, wanted.until and milliseconds(wanted.until)]
+        return where.also(_FROM, first=min(end for end in ends if end is not None) - WINDOW)
+    starts = [start for start in (begins, wanted.since and milliseconds(wanted.since)) if start is not None]
+    return where.also(_TO, last=max(starts) + WINDOW) if starts else None
 
 
 def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from itertools import chain
 from typing import Any, Final
 
 from tk_analytics_mw.events import Event
@@ -25,12 +26,23 @@ SLICE: Final = 20_000
 _CREATED_AT: Final = COLUMNS.index("created_at")
 _PLACE: Final = slice(0, len(COLUMNS))
 
-# With ties: in a cluster two servers may make one position.
-_SLICE: Final = """
-    SELECT position, {columns} FROM {events} FINAL
-    WHERE position > {{above:UInt64}} AND position <= {{up_to:UInt64}} AND {where}
-    ORDER BY position LIMIT {{limit:UInt64}} WITH TIES
-"""
+# Which positions a slice has, without FINAL: an index says where they are. (With ties: in a cluster two servers may
+# make one position.) Then what is there, with FINAL, in the time that these events are of: mostly a short one.
+_BOUNDS: Final = f"""
+    SELECT max(position), toUnixTimestamp64Milli(min(created_at)), toUnixTimestamp64Milli(max(created_at)), count()
+    FROM (
+        SELECT position, created_at FROM {EVENTS}
+        WHERE org_id = {{org_id:String}} AND position > {{above:UInt64}} AND position <= {{up_to:UInt64}}
+        ORDER BY position LIMIT {{limit:UInt64}} WITH TIES
+    )
+"""  # noqa: S608
+_SLICE: Final = f"""
+    SELECT {{columns}} FROM {EVENTS} FINAL
+    WHERE position > {{{{above:UInt64}}}} AND position <= {{{{up_to:UInt64}}}} AND {{where}}
+        AND created_at >= {MOMENT.format(name="first").replace("{", "{{").replace("}", "}}")}
+        AND created_at <= {MOMENT.format(name="last").replace("{", "{{").replace("}", "}}")}
+    ORDER BY position, id
+"""  # noqa: S608
 
 
 class ClickHouseReader:
@@ -93,22 +105,23 @@ class ClickHouseReader:
 
     def lines(self, wanted: Filter, *, after: int, until: int) -> Slice:
         """See :meth:`Reader.lines <tk_analytics_mw.storage.reader.Reader.lines>`."""
-        rows = self._slice(LINE, wanted, after, until)
-        return Slice("".join([line for _, line in rows]).encode(), _end(rows, until))
+        rows, position = self._slice(LINE, wanted, after, until)
+        return Slice("".join(chain.from_iterable(rows)).encode(), position)
 
     def rows(self, wanted: Filter, *, after: int, until: int) -> RowSlice:
         """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
-        rows = self._slice(ROW, wanted, after, until)
-        return RowSlice([row[1:] for row in rows], _end(rows, until))
+        return RowSlice(*self._slice(ROW, wanted, after, until))
 
-    def _slice(self, columns: str, wanted: Filter, after: int, until: int) -> list[tuple[Any, ...]]:
+    def _slice(self, columns: str, wanted: Filter, after: int, until: int) -> tuple[list[tuple[Any, ...]], int]:
         self._check()
+        values = {"org_id": wanted.org_id, "above": after, "up_to": until}
+        [(last_position, first, last, events)] = self._connections.rows(_BOUNDS, {**values, "limit": SLICE})
+        if not events:
+            return [], until
+        end = int(last_position) if events >= SLICE else until
         where = condition(wanted)
-        return self._connections.rows(
-            _SLICE.format(columns=columns, events=EVENTS, where=where.sql),
-            {**where.values, "above": after, "up_to": until, "limit": SLICE},
+        rows = self._connections.rows(
+            _SLICE.format(columns=columns, where=where.sql),
+            {**values, **where.values, "up_to": end, "first": first, "last": last},
         )
-
-
-def _end(rows: Sequence[tuple[Any, ...]], until: int) -> int:
-    return until if len(rows) < SLICE else int(rows[-1][0])
+        return rows, end

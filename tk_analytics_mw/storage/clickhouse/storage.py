@@ -75,12 +75,12 @@ class ClickHouseStorage:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`."""
         if not events:
             return None
-        columns_of(events)  # before anything is sent: a value that cannot be kept is the fault of its event
+        columns = columns_of(events)  # a value that cannot be kept is the fault of its event, and nothing is sent
         self._check()
         keyed = any(event.idempotency_key is not None for event in events)
         with self._connections.writing() as client:
             if not keyed:
-                self._insert(client, events)
+                self._insert(client, columns)
                 return None
             # By its key an event may have been stored under another id: that takes a look.
             first = _held(client, events)
@@ -93,7 +93,7 @@ class ClickHouseStorage:
                 if held is event:
                     new.append(event)
             if new:
-                self._insert(client, new)
+                self._insert(client, columns_of(new))
         return answer
 
     def pending(self) -> Sequence[str]:
@@ -125,10 +125,10 @@ class ClickHouseStorage:
     def _check(self) -> None:
         schema.check(self._connections, durable=self._durable)
 
-    def _insert(self, client: Any, events: Sequence[Event]) -> None:
+    def _insert(self, client: Any, columns: Sequence[Sequence[Any]]) -> None:
         client.insert(
             schema.EVENTS,
-            columns_of(events),
+            columns,
             column_names=INSERTED,
             column_type_names=_TYPES,
             column_oriented=True,
