@@ -31,6 +31,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 class ClickHouse(Opened):
     several_processes = False
+    most_examples = 8
 
     @pytest.fixture
     def open_storage(self, engine: Target) -> OpenStorage:

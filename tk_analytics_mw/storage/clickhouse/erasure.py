@@ -102,6 +102,8 @@ class ClickHouseErasure:
         self._do(f"ALTER TABLE {self._table} APPLY DELETED MASK", {})
         self._do(f"ALTER TABLE {self._table} MODIFY SETTING old_parts_lifetime = 0", {})
         try:
+            # Whoever drops a partition sees to old parts at once, and there is none of that month.
+            self._do(f"ALTER TABLE {self._table} DROP PARTITION 190001", {})
             deadline = time.monotonic() + PATIENCE
             while left := self._replaced():
                 if time.monotonic() > deadline:

@@ -59,10 +59,9 @@ def rows_of(
     needed = skip + limit
     while True:
         end, complete = _end(connections, wanted, where, order, needed, begins)
-        if end is not None:
-            where_now = where.also(_FROM, first=end) if order == "newest" else where.also(_TO, last=end)
-        else:
-            where_now = where
+        if end is None:
+            return []
+        where_now = where.also(_FROM, first=end) if order == "newest" else where.also(_TO, last=end)
         found = connections.rows(
             _ROWS.format(row=ROW, events=EVENTS, where=where_now.sql, direction=direction),
             {**where_now.values, "limit": limit, "skip": skip},
@@ -75,7 +74,7 @@ def rows_of(
 def _end(
     connections: Connections, wanted: Filter, where: Condition, order: Order, needed: int, begins: int | None
 ) -> tuple[int | None, bool]:
-    """When the last one is of so many, and whether there are no more than those."""
+    """When the last one is of so many, ``None`` without any; and whether there are no more than those."""
     places: list[tuple[Any, ...]] = []
     for stretch, in_order in ((_stretch(wanted, where, order, begins), 1), (where, 0)):
         if stretch is None:
