@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, Target, engine_target
-from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tests.engines.chdb import empty
+from tk_analytics_mw.storage.clickhouse import ClickHouseStorage
 from tk_analytics_mw.testing import ErasureSuite, FiguresSuite, ReaderSuite, StorageSuite
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
 
@@ -17,29 +13,14 @@ pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Py
 pytest.importorskip("clickhouse_connect")
 
 
-@pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A directory of the engine. A process can have one only."""
-    path = tmp_path_factory.mktemp("clickhouse")
-    target = engine_target(f"/{path}/engine")
-    storage = ClickHouseStorage(target, durability="relaxed")
-    storage.migrate()
-    yield target
-    storage.close()
-    shutil.rmtree(path, ignore_errors=True)
-
-
 class ClickHouse(Opened):
     several_processes = False
     most_examples = 8
 
     @pytest.fixture
-    def open_storage(self, engine: Target) -> OpenStorage:
-        storage = ClickHouseStorage(engine, durability="relaxed")
-        with storage._connections.working() as client:
-            client.command(f"TRUNCATE TABLE {EVENTS}")
-        storage.close()
-        return lambda: ClickHouseStorage(engine, durability="relaxed")
+    def open_storage(self) -> OpenStorage:
+        target = empty()
+        return lambda: ClickHouseStorage(target, durability="relaxed")
 
 
 class TestClickHouseStorage(ClickHouse, StorageSuite): ...

@@ -146,8 +146,9 @@ class Connections:
             return None
         if code == _TIMEOUT and seconds == READ_SECONDS or code in _TOO_MUCH:
             return ReadTooLong(seconds)
-        # Its text may be long and hold the statement. It never holds the password: that goes in a header.
-        told = str(error).partition("\n")[0][:300]
+        # Of an error of the server's the text may hold the statement, and with it what somebody asked for. (The password
+        # is in neither: that goes in a header.)
+        told = str(error).partition("\n")[0][:300] if code is None else f"{getattr(error, 'name', None)}, code {code}"
         logger.warning("ClickHouse: %s (%s)", told, self.target)
         return StorageUnavailable(f"ClickHouse: {told} ({self.target})")
 

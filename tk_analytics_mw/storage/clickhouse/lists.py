@@ -30,7 +30,7 @@ _ROWS: Final = """
     SELECT {row}, position FROM {events} FINAL WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
 """
-_BEHIND: Final = f"(created_at, position) {{}} ({MOMENT.format(name='after')}, {{{{behind:UInt64}}}})"
+_BEHIND: Final = f"({MOMENT.format(name='after')}, {{behind:UInt64}})"
 _FROM: Final = f"created_at >= {MOMENT.format(name='first')}"
 _TO: Final = f"created_at <= {MOMENT.format(name='last')}"
 
@@ -53,7 +53,7 @@ def rows_of(
     begins = None
     if after is not None:
         begins = milliseconds(moment_of(after.created_at))
-        where = where.also(_BEHIND.format(behind), after=begins, behind=after.position)
+        where = where.also(f"(created_at, position) {behind} {_BEHIND}", after=begins, behind=after.position)
     # Where the part ends, from the few columns that say so; then all columns of what lies before. Of an id that is
     # stored twice both rows are seen, so the part may be too short: then a further look is taken.
     needed = skip + limit
