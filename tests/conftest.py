@@ -7,15 +7,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.disk import use_memory
 from tests.hosts import FACES
 from tests.hosts.base import Host, Register, default_options
-from tests.hosts.django_faces import configure_django
+from tests.hosts.django_faces import DjangoStored, configure_django
+
+if TYPE_CHECKING:
+    from tests.databases.mariadb import MariaDB
+    from tests.databases.postgresql import PostgreSQL
 
 configure_django()
+use_memory()
+
+
+STORING = {"test_batch", "test_create", "test_export", "test_figures", "test_hooks", "test_idempotency"}
+STORING |= {"test_organisations", "test_reads", "test_refusals", "test_sessions", "test_stored_tokens"}
 
 
 class MakeHost(Protocol):
@@ -31,7 +41,14 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(params=FACES, ids=lambda face: face.face)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What stores and reads is tested with Django's own database as well."""
+    if "make_host" in metafunc.fixturenames:
+        faces = [*FACES, DjangoStored] if metafunc.module.__name__.rpartition(".")[2] in STORING else FACES
+        metafunc.parametrize("make_host", faces, indirect=True, ids=lambda face: face.face)
+
+
+@pytest.fixture
 def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHost]:
     """Make hosts, each with a database of its own. They are closed in the end, the last one first."""
     with ExitStack() as hosts:
@@ -51,6 +68,26 @@ def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHo
 def host(make_host: MakeHost) -> Host:
     """A host with the default tokens and no hooks."""
     return make_host()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server of this test process. Each test takes a database of its own from it."""
+    from tests.databases.postgresql import PostgreSQL
+
+    server = PostgreSQL()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A MariaDB server of this test process, in the same way."""
+    from tests.databases.mariadb import MariaDB
+
+    server = MariaDB()
+    yield server
+    server.remove()
 
 
 @pytest.fixture

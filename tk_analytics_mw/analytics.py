@@ -6,7 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import Unpack
 
@@ -15,10 +16,10 @@ from tk_analytics_mw.events import Event, EventFields, EventType
 from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.host_requests import HostRequests
 from tk_analytics_mw.intake import record, record_within
-from tk_analytics_mw.parts import Parts, build_parts
+from tk_analytics_mw.parts import Parts, build_parts, deliverer_of
 from tk_analytics_mw.settings import Options, collect
-from tk_analytics_mw.storage.figures import CountingStorage, Figures
-from tk_analytics_mw.storage.outbox import DurableStorage, Outbox
+from tk_analytics_mw.storage.figures import Figures, figures_of
+from tk_analytics_mw.storage.outbox import Outbox, outbox_of
 from tk_analytics_mw.waiting import Around, run_blocking
 
 if TYPE_CHECKING:
@@ -51,10 +52,17 @@ class Analytics:
         own = collect(options, None, os.environ)
         self._options: Mapping[str, Any] = {name: getattr(own, name) for name in options}
         self.hooks = Hooks()
-        self._own_parts = self.make_parts()
+        if self._at_once:
+            self._own_parts  # noqa: B018 - what is wrong with the settings is said here
         self.find_parts: Callable[[], Parts] = lambda: self._own_parts
         """Which application's parts :meth:`record` uses. A framework with several applications in one process
         puts its own way of knowing here."""
+
+    _at_once: ClassVar[bool] = True
+
+    @cached_property
+    def _own_parts(self) -> Parts:
+        return self.make_parts()
 
     def make_parts(
         self,
@@ -180,10 +188,7 @@ class Analytics:
         Raises:
             ConfigurationError: the storage keeps none.
         """
-        storage = self.find_parts().storage
-        if not isinstance(storage, DurableStorage):
-            raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
-        return storage.outbox
+        return outbox_of(self.find_parts().storage)
 
     @property
     def figures(self) -> Figures:
@@ -192,10 +197,7 @@ class Analytics:
         Raises:
             ConfigurationError: the storage gives none.
         """
-        storage = self.find_parts().storage
-        if not isinstance(storage, CountingStorage):
-            raise ConfigurationError(f"{type(storage).__name__} gives no figures")
-        return storage.figures
+        return figures_of(self.find_parts().storage)
 
     def deliver(self, stop: threading.Event | None = None, *, once: bool = False) -> None:
         """Call the durable hooks for what is due, in this thread and others, until ``stop`` is set.
@@ -209,10 +211,7 @@ class Analytics:
         Raises:
             ConfigurationError: the storage keeps no deliveries.
         """
-        deliverer = self.find_parts().deliverer
-        if deliverer is None:
-            raise ConfigurationError("the storage has no outbox: there are no deliveries")
-        deliverer.run(stop or threading.Event(), once=once)
+        deliverer_of(self.find_parts()).run(stop or threading.Event(), once=once)
 
     # Events of the host's own
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from tk_analytics_mw.access import authenticate, organisation_read
-from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.errors import ConfigurationError, Refused
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.parameters import Parameters, parse
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.figures import CountingStorage, Figures
-from tk_analytics_mw.storage.reader import ReadableStorage, Reader
+from tk_analytics_mw.storage.base import Storage
+from tk_analytics_mw.storage.reader import Reader, reader_of
 from tk_analytics_mw.waiting import Waits
 
 Model = TypeVar("Model", bound=Parameters)
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,28 +46,16 @@ async def question(request: Request, parts: Parts, waits: Waits, model: type[Mod
     organisation_read(None, principal)
     parameters = parse(request, model, others=bool(parts.authenticators))
     org_id = organisation_read(parameters.org_id, principal)
-    return Question(org_id, parameters, reader_of(parts))
+    return Question(org_id, parameters, offered(reader_of, parts))
 
 
-def reader_of(parts: Parts) -> Reader:
-    """What answers questions to the storage.
-
-    Raises:
-        Refused: with 501, nothing.
-    """
-    if not isinstance(parts.storage, ReadableStorage):
-        name = type(parts.storage).__name__
-        raise Refused(f"The storage, {name}, keeps events and answers no questions about them.", status=501)
-    return parts.storage.reader
-
-
-def figures_of(parts: Parts) -> Figures:
-    """What gives figures.
+def offered(part_of: Callable[[Storage], Part], parts: Parts) -> Part:
+    """A part of the storage, such as :func:`~tk_analytics_mw.storage.figures.figures_of` gives.
 
     Raises:
-        Refused: with 501, nothing.
+        Refused: with 501, it has none.
     """
-    if not isinstance(parts.storage, CountingStorage):
-        name = type(parts.storage).__name__
-        raise Refused(f"The storage, {name}, keeps events and gives no figures about them.", status=501)
-    return parts.storage.figures
+    try:
+        return part_of(parts.storage)
+    except ConfigurationError as error:
+        raise Refused(f"The storage cannot do this: {error}.", status=501) from error

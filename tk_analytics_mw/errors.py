@@ -131,13 +131,18 @@ class ReadTooLong(AnalyticsError):
 
     Args:
         seconds: it was given.
+        counted: the part of what it needs that is counted now, from 0 to 1, if that is kept: who asks again comes
+            further.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, counted: float | None = None) -> None:
         self.seconds = seconds
+        self.counted = counted
         super().__init__(seconds)
 
     def __str__(self) -> str:
+        if self.counted is not None:
+            return f"the answer takes more than {self.seconds:g} s; {self.counted:.0%} is counted and kept: ask again"
         return f"the answer takes more than {self.seconds:g} s: ask for less, a shorter time say"
 
 

@@ -223,7 +223,9 @@ class Event(NewEvent):
 
     def as_read(self) -> dict[str, Any]:
         """The event as reads return it: with its canonical type."""
-        return {**self.as_answer(), "eventType": self.event_type}
+        answer = self.as_answer()
+        answer["eventType"] = self.event_type
+        return answer
 
 
 _FIXED: Final = {"id", "created_at", "event_type", "org_id", "spelling", "idempotency_key"}

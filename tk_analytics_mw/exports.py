@@ -14,9 +14,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final, Literal, Protocol
 
 from tk_analytics_mw.errors import Refused
+from tk_analytics_mw.events import Event
+from tk_analytics_mw.json_values import dump
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.reader import Reader
-from tk_analytics_mw.storage.rows import COLUMNS, WIRE_NAMES, moment_of
+from tk_analytics_mw.storage.rows import COLUMNS, WIRE_NAMES, event_of, moment_of
 from tk_analytics_mw.waiting import Waits
 
 Format = Literal["ndjson", "csv", "parquet"]
@@ -33,6 +35,7 @@ ROW_GROUP: Final = 50_000
 _LEFT_OUT: Final = ("spelling", "idempotency_key")  # how a request was made, not what happened
 _EXPORTED: Final = tuple(name for name in COLUMNS if name not in _LEFT_OUT)
 _PLACES: Final = tuple(COLUMNS.index(name) for name in _EXPORTED)
+_OF_USER_AGENT: Final = ("device_type", "device_family", "system", "browser", "user_agent")
 _HEADER: Final = tuple(WIRE_NAMES[name] for name in _EXPORTED)
 
 # What makes a spreadsheet take a cell for a formula (OWASP ASVS 1.2.10), in full width too.
@@ -51,7 +54,7 @@ class Writer(Protocol):
         ...
 
 
-def writer_of(format_: Format, reader: Reader, wanted: Filter, until: int) -> Writer:
+def writer_of(format_: Format, reader: Reader, wanted: Filter, until: int, *, full: bool = False) -> Writer:
     """Make the writer of an export.
 
     Args:
@@ -59,11 +62,13 @@ def writer_of(format_: Format, reader: Reader, wanted: Filter, until: int) -> Wr
         reader: of the storage.
         wanted: which events.
         until: position of the last one.
+        full: whether NDJSON, too, has what was read from the User-Agent, which the API does not return.
 
     Raises:
         Refused: with 501, pyarrow is not installed.
     """
-    return _WRITERS[format_](reader, wanted, until)
+    writer = _FullNdjson if full and format_ == "ndjson" else _WRITERS[format_]
+    return writer(reader, wanted, until)
 
 
 async def chunks_of(writer: Writer, until: int, waits: Waits) -> AsyncGenerator[bytes, None]:
@@ -91,6 +96,19 @@ class _Ndjson:
 
     def end(self) -> bytes:
         return b""
+
+
+class _FullNdjson(_Ndjson):
+    """The same, with what was read from the User-Agent: all that an import needs to store them as they were."""
+
+    def slice(self, after: int) -> tuple[bytes, int]:
+        rows, position = self._reader.rows(self._wanted, after=after, until=self._until)
+        return b"".join(_full_line(event_of(row)) for row in rows), position
+
+
+def _full_line(event: Event) -> bytes:
+    values = ((name, getattr(event, name)) for name in _OF_USER_AGENT)
+    return dump(event.as_read() | {WIRE_NAMES[name]: value for name, value in values if value is not None}) + b"\n"
 
 
 class _Csv:

@@ -24,7 +24,7 @@ from tk_analytics_mw.refusals import Refusals
 from tk_analytics_mw.settings import Settings
 from tk_analytics_mw.storage.base import Storage
 from tk_analytics_mw.storage.erasure import ErasingStorage
-from tk_analytics_mw.storage.outbox import DurableStorage
+from tk_analytics_mw.storage.outbox import DurableStorage, outbox_of
 from tk_analytics_mw.storage.refusals import RefusalStorage
 from tk_analytics_mw.storage.tokens import TokenStorage
 from tk_analytics_mw.storage.urls import storage_from
@@ -157,6 +157,17 @@ def _keeping(settings: Settings, hooks: Hooks, blocking: Blocking, storage: Stor
         "refusals": refusals,
         "deliverer": deliverer,
     }
+
+
+def deliverer_of(parts: Parts) -> Deliverer:
+    """What calls the durable hooks.
+
+    Raises:
+        ConfigurationError: the storage keeps no deliveries.
+    """
+    outbox_of(parts.storage)
+    assert parts.deliverer is not None  # noqa: S101 - where there is an outbox there is one
+    return parts.deliverer
 
 
 def limit_bodies(parts: Parts, limit: int | None) -> Parts:

@@ -52,6 +52,13 @@ def problem_from(error: Exception) -> Problem:
                 "The storage is not available now; nothing was acknowledged. Send the same request again.",
                 headers={"Retry-After": str(error.retry_after)},
             )
+        case ReadTooLong(counted=float(counted)):
+            return Problem(
+                503,
+                f"The answer takes more than {error.seconds:g} s the first time. {counted:.0%} of what it needs is "
+                "counted now, and kept: ask again.",
+                headers={"Retry-After": "1"},
+            )
         case ReadTooLong():
             return Problem(503, f"The answer takes more than {error.seconds:g} s: ask for a shorter time, or for less.")
         case _:

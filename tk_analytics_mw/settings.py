@@ -98,7 +98,9 @@ class Settings(BaseModel):
         frozenset(), description="Event types that only a private token or host code may create."
     )
     storage: Any = Field(
-        "sqlite:///analytics.db", description='Where events are kept: a URL, an object, or `"package.module:Class"`.'
+        "sqlite:///analytics.db",
+        description='Where events are kept: a URL, `"django"`, an object, or `"package.module:Class"`.',
+        repr=False,  # a URL may hold a password
     )
     tokens: Annotated[tuple[ListedToken | Literal["stored"], ...], BeforeValidator(_tokens)] = Field(
         (),

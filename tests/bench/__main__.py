@@ -14,12 +14,13 @@ import sqlite3
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 
 from tests.bench import inprocess, load, made, reads
 from tests.bench.payload import BATCH, MANY, ONE
+from tests.databases.postgresql import PostgreSQL
 from tests.serving import serving
 
 ROOT = Path(__file__).parents[2]
@@ -31,12 +32,19 @@ BATCH_CONNECTIONS = 8
 WARM_UP = 4.0
 """Seconds. While SQLite's write-ahead log grows to its size, each commit waits for the file system as well."""
 
+OLD = ("ours_keeping", "ours_retaining")
+"""On a database with events of old, which the second one removes meanwhile."""
+OLD_EVENTS = 100_000
+
 UVICORN = ("uvicorn", "--workers", "1", "--no-access-log", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "32", "--bind", "127.0.0.1:{port}")
 SERVERS = {
     name: command
     for command, names in (
-        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "ours_clickhouse", "by_hand_asgi")),
+        (
+            UVICORN,
+            ("empty_asgi", "ours_asgi", "ours_durable", "ours_postgresql", "ours_clickhouse", "by_hand_asgi", *OLD),
+        ),
         (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
     )
     for name in names
@@ -55,10 +63,18 @@ def core(number: int) -> list[str]:
     return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
 
 
-def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Requests a second of each load, round by round."""
-    rates: dict[str, list[float]] = {name: [] for name in LOADS}
+def throughput(rounds: int, seconds: float) -> dict[str, list[load.Answered]]:
+    """How fast each load is answered, round by round.
+
+    Raises:
+        RuntimeError: nothing was removed, so that it cannot have been slower.
+    """
+    answered: dict[str, list[load.Answered]] = {name: [] for name in LOADS}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as running:
+        for name in OLD:
+            made.fill(Path(folder, f"{name}.db"), events=OLD_EVENTS, sessions=OLD_EVENTS // 20)
+        postgresql = PostgreSQL(durable=True)
+        running.callback(postgresql.remove)
         addresses = {
             name: running.enter_context(
                 serving(
@@ -68,6 +84,7 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
                     environment={
                         "BENCH_DATABASE": str(Path(folder, f"{name}.db")),
                         "BENCH_CLICKHOUSE": "yes" if name == "ours_clickhouse" else "",
+                        "BENCH_POSTGRESQL": postgresql.fresh(),
                     },
                     before=core(0),
                 )
@@ -75,39 +92,50 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[float]]:
             for name, command in SERVERS.items()
         }
 
-        def measure(name: str, duration: float) -> float:
+        def measure(name: str, duration: float) -> load.Answered:
             server, request, connections = LOADS[name]
-            return load.requests_per_second(
-                addresses[server], request, connections=connections, seconds=duration, core=core(1)
-            )
+            return load.send(addresses[server], request, connections=connections, seconds=duration, core=core(1))
 
         for name in LOADS:
             measure(name, WARM_UP)
         for number in range(rounds):
-            for name, found in rates.items():
+            for name, found in answered.items():
                 found.append(measure(name, seconds))
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
-    for name, found in rates.items():
-        print(f"{name:<16}", " ".join(f"{rate:9.0f}" for rate in found), file=sys.stderr)
-    return rates
+        left = {name: old_events(Path(folder, f"{name}.db")) for name in OLD}
+    for name, found in answered.items():
+        print(f"{name:<16}", " ".join(f"{each.rate:9.0f}/s {each.p99:6.1f} ms" for each in found), file=sys.stderr)
+    print(f"old events left: {left}", file=sys.stderr)
+    if not 0 < left["ours_retaining"] < left["ours_keeping"]:
+        raise RuntimeError("events of old were not being removed all the time")
+    return answered
+
+
+def old_events(path: Path) -> int:
+    """How many of the made ones there are."""
+    with closing(sqlite3.connect(path)) as connection:
+        count: int = connection.execute("SELECT count(*) FROM events WHERE org_id != 'acme'").fetchone()[0]
+        return count
 
 
 def reading(rounds: int, file: Path | None, events: int) -> list[tuple[str, float, str]]:
-    """How long answers take: see :mod:`tests.bench.reads`."""
+    """How long answers take: see :mod:`tests.bench.reads` and :mod:`tests.bench.lists`."""
     with tempfile.TemporaryDirectory() as folder:
         return reads.measure(file or Path(folder, "made.db"), rounds=rounds, events=events)
 
 
 def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, str]]:
     """What events cost."""
-    rates = throughput(rounds, seconds)
+    answered = throughput(rounds, seconds)
 
-    def ratio(name: str, other: str) -> float:
-        return statistics.median(one / two for one, two in zip(rates[name], rates[other], strict=True))
+    def ratio(name: str, other: str, what: str = "rate") -> float:
+        pairs = zip(answered[name], answered[other], strict=True)
+        return statistics.median(getattr(one, what) / getattr(two, what) for one, two in pairs)
 
     cost = inprocess.pass_through(rounds)
     with tempfile.TemporaryDirectory() as folder:
         grown = inprocess.growth(Path(folder), rows, rounds)
+        counted = inprocess.kept_counted(Path(folder), rounds)
         delivered, inserted = inprocess.deliveries(Path(folder), rounds)
     return [
         ("uvicorn, one event a request: ÷ an empty ASGI application", ratio("ours_asgi", "empty_asgi"), "≥ 0.30"),
@@ -126,6 +154,12 @@ def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, s
         ("a request that is not ours, ASGI: µs more", cost["ASGI"], "≤ 1"),
         ("a request that is not ours, WSGI: µs more", cost["WSGI"], "≤ 1"),
         (f"insert rate at {rows:,} rows ÷ at 0 rows", grown, "≥ 0.8"),
+        ("insert rate with what is kept counted for figures ÷ without", counted, "≥ 0.9"),
+        (
+            "uvicorn, one event a request, while old events are removed: p99 ÷ without",
+            ratio("ours_retaining", "ours_keeping", "p99"),
+            "≤ 2",
+        ),
         (
             "uvicorn, one event a request, with a durable hook for each: ÷ without",
             ratio("ours_durable", "ours_asgi"),
@@ -135,6 +169,11 @@ def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, s
             "uvicorn, one event a request, in ClickHouse's engine in process: ÷ in SQLite",
             ratio("ours_clickhouse", "ours_asgi"),
             "≥ 0.3",
+        ),
+        (
+            "uvicorn, one event a request, with PostgreSQL on the same machine: ÷ with SQLite",
+            ratio("ours_postgresql", "ours_asgi"),
+            "≥ 0.5",
         ),
         ("deliveries/s of an empty durable function, one deliverer", delivered, "≥ 2000"),
         ("the same ÷ events/s of bare inserts, 100 a commit", delivered / inserted, ""),

@@ -49,10 +49,20 @@ def empty_wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> I
     return [b"ok"]
 
 
-def our_analytics() -> Analytics:
+def our_analytics(**options: Any) -> Analytics:
     """As the README's first lines make it."""
     return Analytics(
-        storage=f"sqlite:///{DATABASE}", tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])]
+        storage=f"sqlite:///{DATABASE}",
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
+        **options,
+    )
+
+
+def our_shared_analytics() -> Analytics:
+    """The same with a PostgreSQL server."""
+    return Analytics(
+        storage=os.environ.get("BENCH_POSTGRESQL", "memory://"),
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
     )
 
 
@@ -63,12 +73,11 @@ def our_durable_analytics() -> Analytics:
     return analytics
 
 
-
-
 def clickhouse_analytics() -> Analytics:
     """The same in ClickHouse's own engine, whose directory is this process's alone."""
     analytics = Analytics(
-        storage=f"clickhouse+chdb:///{DATABASE}", tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])]
+        storage=f"clickhouse+chdb:///{DATABASE}",
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
     )
     if os.environ.get("BENCH_CLICKHOUSE"):
         ClickHouseStorage(engine_target(f"/{DATABASE}")).migrate()
@@ -77,6 +86,9 @@ def clickhouse_analytics() -> Analytics:
 
 ours_asgi = our_analytics().asgi(empty_asgi)
 ours_clickhouse = clickhouse_analytics().asgi(empty_asgi)
+ours_keeping = ours_asgi  # on a database with old events, as the next one
+ours_retaining = our_analytics(retain_days=1).asgi(empty_asgi)
+ours_postgresql = our_shared_analytics().asgi(empty_asgi)
 ours_durable = our_durable_analytics().asgi(empty_asgi)
 ours_wsgi = our_analytics().wsgi(empty_wsgi)
 

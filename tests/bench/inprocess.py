@@ -7,7 +7,7 @@ import statistics
 import time
 import timeit
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,31 @@ def growth(folder: Path, rows: int, rounds: int) -> float:
     for _ in range(rows // 5_000):
         filler.write(list(_events(5_000)))
     filler.close()
+    return _ratio(small, large, rounds)
+
+
+def kept_counted(folder: Path, rounds: int) -> float:
+    """Events a second that one thread writes, for each without the triggers that keep what is counted right."""
+    bare = SqliteStorage(folder / "bare_of_triggers.db")
+    bare.write([])
+    with closing(sqlite3.connect(bare.path)) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+    return _ratio(bare, SqliteStorage(folder / "counted.db"), rounds)
+
+
+def _ratio(one: SqliteStorage, other: SqliteStorage, rounds: int) -> float:
+    """How fast one thread writes into the other one, for each event into the one. Both are closed."""
     ratios = []
     for _ in range(rounds):
-        seconds = {small: 0.0, large: 0.0}
+        seconds = {one: 0.0, other: 0.0}
         for _ in range(COMMITS):
             for storage in seconds:  # one commit each in turn: the disk is not the same for long
                 batch = list(_events(COMMIT))
                 seconds[storage] += timeit.timeit(lambda s=storage, b=batch: s.write(b), number=1)
-        ratios.append(seconds[small] / seconds[large])
-    small.close()
-    large.close()
+        ratios.append(seconds[one] / seconds[other])
+    one.close()
+    other.close()
     return statistics.median(ratios)
 
 

@@ -119,8 +119,8 @@ class Reads:
             number += chunk.count(b"\n")
             if number >= EXPORTED:
                 break
-        chunks.close()
         rate = number / (time.process_time() - started)
+        chunks.close()
         return rate, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
     def _p95(self, ask: Callable[[Any], object], what: list[Any] | None = None) -> Times:
@@ -134,6 +134,27 @@ def _milliseconds(ask: Callable[[Any], object], each: Any) -> tuple[float, float
     started, of_processor = time.perf_counter(), time.thread_time()
     ask(each)
     return (time.perf_counter() - started) * 1000, (time.thread_time() - of_processor) * 1000
+
+
+def measure(path: Path) -> list[tuple[str, float, str]]:
+    """What the bench's table has of it: what, how much, and the aim."""
+    reads = Reads(path)
+    pages = dict(reads.first_page())
+    slowest = max(pages, key=lambda name: pages[name].wall)
+    rate, memory = reads.export()
+    rows = [
+        ("one event by id: ms, p95", reads.by_id().wall, "≤ 10"),
+        (
+            f"first page of the list, the slowest filter of {len(pages)}, {slowest}: ms, p95",
+            pages[slowest].wall,
+            "≤ 10",
+        ),
+        ("one session's timeline: ms, p95", reads.timeline().wall, "≤ 10"),
+        ("export of NDJSON: events/s of a processor", rate, "≥ 150,000"),
+        ("the same: MiB more than before", memory, "≤ 100"),
+    ]
+    reads.analytics.close()
+    return rows
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Final
+from typing import Final, NamedTuple
 
 from tests.bench.payload import HEADERS
 
@@ -30,9 +30,18 @@ def version() -> str:
     return " ".join(words[:2])
 
 
-def requests_per_second(
+class Answered(NamedTuple):
+    """How fast requests were answered."""
+
+    rate: float
+    """A second."""
+    p99: float
+    """Milliseconds, within which 99 of 100 were."""
+
+
+def send(
     address: tuple[str, int], request: tuple[str, str], *, connections: int, seconds: float, core: list[str]
-) -> float:
+) -> Answered:
     """Send ``request`` (path and body) as fast as it is answered.
 
     Args:
@@ -54,7 +63,7 @@ def requests_per_second(
         )
         if run.returncode:
             raise RuntimeError(run.stderr)
-        return float(run.stdout)
+        return Answered(*map(float, run.stdout.split()))
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         lines = ['wrk.method = "POST"', f"wrk.body = {json.dumps(body)}"]
         lines += [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in HEADERS.items()]
@@ -67,6 +76,7 @@ def requests_per_second(
             f"-d{seconds:g}",
             "--timeout",
             "30s",
+            "--latency",
             "-s",
             script.name,
             f"http://{host}:{port}{path}",
@@ -75,10 +85,11 @@ def requests_per_second(
     if "Non-2xx" in said or "Socket errors" in said:
         raise RuntimeError(said)
     [rate] = re.findall(r"Requests/sec:\s+([0-9.]+)", said)
-    return float(rate)
+    [(p99, unit)] = re.findall(r"99%\s+([0-9.]+)(us|ms|s)\b", said)
+    return Answered(float(rate), float(p99) * {"us": 1e-3, "ms": 1, "s": 1e3}[unit])
 
 
-def generate(address: tuple[str, int], request: tuple[str, str], connections: int, seconds: float) -> float:
+def generate(address: tuple[str, int], request: tuple[str, str], connections: int, seconds: float) -> Answered:
     """Our own generator, in this process."""
     host, port = address
     path, body = request
@@ -93,8 +104,9 @@ def generate(address: tuple[str, int], request: tuple[str, str], connections: in
         selector.register(connection, selectors.EVENT_READ)
         received[connection] = b""
         connection.sendall(sent)
-    done = 0
     started = time.perf_counter()
+    sent_at = dict.fromkeys(received, started)
+    times: list[float] = []
     end = started + seconds
     while time.perf_counter() < end:
         for key, _ in selector.select(0.1):
@@ -104,14 +116,16 @@ def generate(address: tuple[str, int], request: tuple[str, str], connections: in
             if _complete(answer):
                 if not answer.startswith(b"HTTP/1.1 200 "):
                     raise RuntimeError(answer.decode(errors="replace"))
-                done += 1
                 answer = b""
+                now = time.perf_counter()
+                times.append(now - sent_at[connection])
+                sent_at[connection] = now
                 connection.sendall(sent)
             received[connection] = answer
-    rate = done / (time.perf_counter() - started)
+    rate = len(times) / (time.perf_counter() - started)
     for connection in received:
         connection.close()
-    return rate
+    return Answered(rate, sorted(times)[len(times) * 99 // 100] * 1e3)
 
 
 def _complete(answer: bytes) -> bool:
@@ -129,4 +143,4 @@ def _closed() -> bool:
 
 
 if __name__ == "__main__":
-    print(generate(*json.loads(sys.argv[1])))
+    print(*generate(*json.loads(sys.argv[1])))

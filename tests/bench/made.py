@@ -14,7 +14,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta, timezone
 from itertools import accumulate
 from pathlib import Path
@@ -89,7 +89,7 @@ def organisations(seed: int = 1) -> list[Organisation]:
 
 
 def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: int = 1) -> None:
-    """Make a database, or put more into one. Indexes and triggers are made again afterwards.
+    """Make a database, or put more into one.
 
     Args:
         path: of the SQLite file.
@@ -97,6 +97,15 @@ def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: in
         sessions: of how many sessions.
         seed: other rows for another number.
     """
+    statement = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    with filling(path) as connection:
+        for rows in made_rows(events, sessions, seed):
+            connection.executemany(statement, rows)
+
+
+@contextmanager
+def filling(path: Path) -> Iterator[sqlite3.Connection]:
+    """A transaction that puts many events into a database. Indexes and triggers are made again behind it."""
     storage = SqliteStorage(path)
     storage.write([])  # the tables of today
     storage.close()
@@ -111,10 +120,8 @@ def fill(path: Path, *, events: int = EVENTS, sessions: int = SESSIONS, seed: in
         ).fetchall()
         for kind, name, _ in later:
             connection.execute(f"DROP {kind} {name}")
-        statement = f"INSERT INTO events ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
         connection.execute("BEGIN")
-        for rows in made_rows(events, sessions, seed):
-            connection.executemany(statement, rows)
+        yield connection
         for _, _, sql in later:
             connection.execute(sql)
         connection.execute("DELETE FROM summed_days")

@@ -96,13 +96,24 @@ def test_import_tells_of_lines_that_are_no_events_and_never_what_is_in_them(shop
 
 def test_an_export_comes_back_as_it_was(shop: Path, events: Path) -> None:
     run("import", "events.ndjson", "--org", "acme", folder=shop)
-    first = run("export", folder=shop).stdout
-    assert [event["orgId"] for event in lines(first)] == ["acme", "acme", "rival"]
-    before = rows(shop, "SELECT id, created_at, event_type, org_id, session_id, metric FROM events ORDER BY id")
+    agent = (
+        '{"eventType": "product ordered", "orgId": "acme", "sessionId": "s-2", '
+        '"configuration": {"a": [1, 2.5e-7, null]}, '
+        '"deviceType": "pc", "deviceFamily": "Other", "system": "Windows 10", "browser": "Firefox 140.0", '
+        '"userAgent": "Mozilla/5.0", "metric": 0.30000000000000004, "referer": "https://shop.example.com/ü"}\n'
+    )
+    run("import", "-", folder=shop, stdin=agent)
+    run("export", "-o", "first.ndjson", folder=shop)
+    first = (shop / "first.ndjson").read_bytes()
+    assert [event["orgId"] for event in lines(first.decode())] == ["acme", "acme", "acme", "rival"]
+    columns = "id, created_at, event_type, org_id, session_id, metric, device_type, device_family, system, browser"
+    before = rows(shop, f"SELECT {columns}, user_agent, configuration FROM events ORDER BY id")
+    assert "Windows 10" in str(before)
     (shop / "analytics.db").unlink()
-    run("import", "-", folder=shop, stdin=first)
-    assert run("export", folder=shop).stdout == first
-    assert rows(shop, "SELECT id, created_at, event_type, org_id, session_id, metric FROM events ORDER BY id") == before
+    run("import", "first.ndjson", folder=shop)
+    run("export", "-o", "second.ndjson", folder=shop)
+    assert (shop / "second.ndjson").read_bytes() == first
+    assert rows(shop, f"SELECT {columns}, user_agent, configuration FROM events ORDER BY id") == before
 
 
 def test_export_filters_and_writes_files(shop: Path, events: Path) -> None:

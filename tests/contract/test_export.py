@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from tests.contract.test_reads import ask, created
-from tests.hosts.base import EVENTS, PRIVATE, PUBLIC, RIVAL_PRIVATE, SHOP, Host, without
+from tests.hosts.base import EVENTS, PRIVATE, PUBLIC, RIVAL_PRIVATE, SHOP, Host, an_event, without
 
 
 def lines(body: bytes) -> list[Any]:
@@ -35,6 +35,15 @@ def test_ndjson_holds_the_events_as_they_are_read(host: Host) -> None:
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert reply.headers["content-disposition"] == 'attachment; filename="events.ndjson"'
     assert lines(ask(host, "export", token=RIVAL_PRIVATE).body)[0]["orgId"] == "rival"
+
+
+def test_a_full_ndjson_has_what_was_read_from_the_user_agent(host: Host) -> None:
+    agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    event = host.from_page(an_event(assetId="ü", metric=0.1 + 0.2), headers={"User-Agent": agent}).json
+    read = {"deviceType": "pc", "deviceFamily": "PC", "system": "Windows 10", "browser": "Firefox 140.0"}
+    assert lines(ask(host, "export", full="true").body) == [{**event, **read}]
+    assert lines(ask(host, "export").body) == [event]
+    assert table(ask(host, "export", format="csv", full="true").body)[0]["browser"] == "Firefox 140.0"
 
 
 def test_an_export_holds_what_the_filter_asks_for(host: Host) -> None:

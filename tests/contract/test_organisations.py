@@ -11,7 +11,20 @@ from typing import Any, Final
 
 import pytest
 
-from tests.hosts.base import EXPIRED, PRIVATE, PUBLIC, RIVAL_PRIVATE, RIVAL_PUBLIC, RIVAL_SHOP, SHOP, Host, Reply
+from tests.commands import invoke, said
+from tests.hosts.base import (
+    EXPIRED,
+    PRIVATE,
+    PUBLIC,
+    RIVAL_PRIVATE,
+    RIVAL_PUBLIC,
+    RIVAL_SHOP,
+    SHOP,
+    Host,
+    Reply,
+    default_options,
+)
+from tk_analytics_mw.auth import stored
 from tk_analytics_mw.routes import ROUTES
 
 FOR_ALL: Final = {"healthcheck", "openapi.json"}
@@ -24,8 +37,10 @@ SESSION: Final = "session-of-acme-3b1f"
 SECRETS: Final = {"sessionId": SESSION, "assetId": "asset-of-acme-77c0", "userId": "user-of-acme-e2d9"}
 EVENT: Final = {"eventType": "product cart-add", "orgId": "acme", **SECRETS, "eventMetadata": {"key": "value-of-acme"}}
 
-# Who asks: the headers and the query that say so.
-ASKING: Final[dict[str, tuple[dict[str, str], str]]] = {
+Asking = tuple[dict[str, str], str]
+"""Who asks: the headers and the query that say so."""
+
+ASKING: Final[dict[str, Asking]] = {
     "nobody": ({}, ""),
     "public": ({"Origin": SHOP}, f"bearer_token={PUBLIC}"),
     "private": ({"Authorization": f"Bearer {PRIVATE}"}, ""),
@@ -37,10 +52,10 @@ ASKING: Final[dict[str, tuple[dict[str, str], str]]] = {
 EACH: Final = [(method, path) for path, methods in ROUTES.items() for method in methods]
 
 
-def ask(host: Host, method: str, path: str, who: str, event_id: str, *, query: str = "") -> Reply:
+def ask(host: Host, method: str, path: str, who: str | Asking, event_id: str, *, query: str = "") -> Reply:
     below = path.replace("{id}", event_id).replace("{sessionId:path}", SESSION)
     assert "{" not in below, f"say here what stands in {path}"
-    headers, token = ASKING[who]
+    headers, token = ASKING[who] if isinstance(who, str) else who
     body: Any = None
     if (method, path) in CREATING:
         body = {"events": [EVENT]} if path == "events/batch" else EVENT
@@ -76,6 +91,30 @@ def test_every_route_answers_whom_it_should(host: Host, method: str, path: str) 
             assert (shown, len(host.rows())) == ([], before), who
         elif method == "GET" and who == "private" and "{" in path:
             assert first in shown, "it would have been seen"
+
+
+def test_no_route_answers_who_holds_a_revoked_token(make_host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seconds in ("FRESH", "STALE", "READ_EVERY"):  # what it takes some seconds to know is known at once
+        monkeypatch.setattr(stored, seconds, -1.0)
+    host = make_host(tokens=[*default_options()["tokens"], "stored"])
+    first = host.from_server(EVENT).json["id"]
+    public = said(host, "token", "create", "--public", "--org", "acme", "--domain", "shop.example.com")
+    private = said(host, "token", "create", "--private", "--org", "acme")
+    holders: list[tuple[str, Asking]] = [
+        ("public", ({"Origin": SHOP}, f"bearer_token={public['token']}")),
+        ("private", ({"Authorization": f"Bearer {private['token']}"}, "")),
+    ]
+    for kind, asking in holders:
+        for method, path in EACH:
+            assert ask(host, method, path, asking, first).status == expected(method, path, kind), "until it is revoked"
+    assert invoke(host, "token", "revoke", public["id"], private["id"]).exit_code == 0
+    before = len(host.rows())
+    for _, asking in holders:
+        for method, path in EACH:
+            reply = ask(host, method, path, asking, first)
+            assert reply.status == (200 if path in FOR_ALL else 401), (method, path)
+            assert SESSION.encode() not in reply.body
+    assert len(host.rows()) == before
 
 
 @pytest.mark.parametrize(("method", "path"), [each for each in EACH if each[1] not in FOR_ALL])

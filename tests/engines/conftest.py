@@ -26,7 +26,9 @@ class ClickHouseHost(FlaskClient):
         storage: Any = self.analytics.find_parts().storage
         until = storage.reader.last_position()
         found = [
-            row for org_id in storage.organisations() for row in storage.reader.rows(Filter(org_id), after=0, until=until)[0]
+            row
+            for org_id in storage.organisations()
+            for row in storage.reader.rows(Filter(org_id), after=0, until=until)[0]
         ]
         return sorted((dict(zip(COLUMNS, row, strict=True)) for row in found), key=lambda row: str(row["id"]))
 

@@ -7,10 +7,10 @@ import pytest
 pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
 pytest.importorskip("clickhouse_connect")
 
-from tests.contract.test_create import *  # noqa: E402, F403
-from tests.contract.test_create import test_the_database_file_belongs_to_its_owner_alone  # noqa: E402
-from tests.contract.test_idempotency import *  # noqa: E402, F403
-from tests.contract.test_reads import *  # noqa: E402, F403
-from tests.contract.test_sessions import *  # noqa: E402, F403
+from tests.contract.test_create import *  # noqa: F403
+from tests.contract.test_create import test_the_database_file_belongs_to_its_owner_alone
+from tests.contract.test_idempotency import *  # noqa: F403
+from tests.contract.test_reads import *  # noqa: F403
+from tests.contract.test_sessions import *  # noqa: F403
 
 del test_the_database_file_belongs_to_its_owner_alone  # that of SQLite

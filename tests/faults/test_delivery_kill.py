@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disk import folder_on_disk  # noqa: F401 - tmp_path
 from tests.servers.running import (
     GUNICORN_PRELOAD,
     GUNICORN_THREADS,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.test import Client, override_settings
@@ -13,6 +15,7 @@ from starlette.datastructures import Headers
 from tests.hosts.asgi_faces import call_asgi, scope_of
 from tests.hosts.base import Host, Register, Reply
 from tk_analytics_mw import Analytics, ConfigurationError
+from tk_analytics_mw.storage.rows import COLUMNS
 
 OURS = "tk_analytics_mw.django.AnalyticsMiddleware"
 USUAL = [
@@ -32,6 +35,7 @@ def configure_django() -> None:
             SECRET_KEY="only-for-tests",
             ALLOWED_HOSTS=["*"],
             DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
+            INSTALLED_APPS=["tk_analytics_mw.django.storage"],
             SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies",
             USE_TZ=True,
         )
@@ -90,6 +94,43 @@ class DjangoWsgi(Host):
 class DjangoUrls(DjangoWsgi):
     face = "django_urls"
     overrides: ClassVar[dict[str, Any]] = {"MIDDLEWARE": USUAL, "ROOT_URLCONF": "tests.hosts.django_urls"}
+
+
+class DjangoStored(DjangoWsgi):
+    """With its events in a database of the project's own."""
+
+    face = "django_stored"
+
+    def build(self, options: dict[str, Any], register: Register) -> Analytics:
+        configure_django()
+        from tests.django_storage.databases import migrated_file
+
+        self._alias = self._file.parent.name
+        self._database = ExitStack()
+        self._database.enter_context(migrated_file(self._file, self._alias))
+        if str(options["storage"]).startswith("sqlite:"):
+            options = {**options, "storage": f"django://{self._alias}"}
+        return super().build(options, register)
+
+    def close(self) -> None:
+        with self._database:
+            super().close()
+
+    @property
+    def database(self) -> Path:
+        """A test that looks at the file of the SQLite storage is about that."""
+        pytest.skip("the storage is another one")
+
+    @database.setter
+    def database(self, path: Path) -> None:
+        self._file = path
+
+    def rows(self) -> list[dict[str, Any]]:
+        from tk_analytics_mw.django.storage.models import Event
+        from tk_analytics_mw.django.storage.records import rows_of
+
+        found = Event.objects.using(self._alias).order_by("position")
+        return [dict(zip(COLUMNS, row, strict=True)) for row in rows_of(found)]
 
 
 class DjangoAsgi(DjangoWsgi):

@@ -22,6 +22,7 @@ from typing import Any
 
 import pytest
 
+from tests.disk import folder_on_disk  # noqa: F401 - tmp_path
 from tests.servers.names import AFTER_TYPE, EVENTS, INLINE_TYPE, SLOW
 from tests.servers.running import (
     AS_SERVER,

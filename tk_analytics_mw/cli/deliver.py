@@ -10,8 +10,7 @@ import click
 
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.delivery import LEASE
-from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.parts import Parts, deliverer_of
 
 
 @click.command()
@@ -29,9 +28,8 @@ def deliver(parts: Parts, once: bool, lease: float) -> None:
 
     Several may run at once, here and on one database.
     """
-    if parts.deliverer is None:
-        raise ConfigurationError(f"{type(parts.storage).__name__} has no outbox: there are no deliveries")
-    parts.deliverer.lease = lease
+    deliverer = deliverer_of(parts)
+    deliverer.lease = lease
     if not parts.hooks.durable:
         click.echo("There is no durable hook. Is the module that registers them imported?", err=True)
     stop = threading.Event()
@@ -44,7 +42,7 @@ def deliver(parts: Parts, once: bool, lease: float) -> None:
         before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         click.echo(f"delivering to {', '.join(parts.hooks.durable) or 'nobody'}", err=True)
-        parts.deliverer.run(stop, once=once)
+        deliverer.run(stop, once=once)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -13,10 +13,9 @@ import click
 
 from tk_analytics_mw.cli.options import age
 from tk_analytics_mw.cli.target import with_parts
-from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.identifiers import first_event_id, time_of
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.outbox import Counts, DeliveryQuery, DeliveryRow, DurableStorage, Outbox, State
+from tk_analytics_mw.storage.outbox import Counts, DeliveryQuery, DeliveryRow, State, outbox_of
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -37,12 +36,6 @@ def _query(name: str | None, event_id: str | None, states: tuple[State, ...], ol
     return DeliveryQuery(name=name, event_id=event_id, states=states, before=before)
 
 
-def _outbox(parts: Parts) -> Outbox:
-    if not isinstance(parts.storage, DurableStorage):
-        raise ConfigurationError(f"{type(parts.storage).__name__} has no outbox: there are no deliveries")
-    return parts.storage.outbox
-
-
 @click.group()
 def deliveries() -> None:
     """See the deliveries of durable hooks, replay them, give them up."""
@@ -57,7 +50,7 @@ def deliveries() -> None:
 @with_parts
 def list_(parts: Parts, limit: int, as_json: bool, **selection: Any) -> None:
     """List deliveries, the newest event first."""
-    for row in _outbox(parts).find(_query(**selection), limit=limit):
+    for row in outbox_of(parts.storage).find(_query(**selection), limit=limit):
         if as_json:
             click.echo(json.dumps(_as_json(row)))
         else:
@@ -69,7 +62,7 @@ def list_(parts: Parts, limit: int, as_json: bool, **selection: Any) -> None:
 @with_parts
 def counts(parts: Parts, as_json: bool) -> None:
     """How each durable hook stands."""
-    found = _outbox(parts).counts()
+    found = outbox_of(parts.storage).counts()
     if as_json:
         click.echo(json.dumps({name: asdict(each) for name, each in found.items()}))
         return
@@ -93,7 +86,7 @@ def standing(counts: Counts) -> str:
 @with_parts
 def show(parts: Parts, delivery_id: str) -> None:
     """Show one delivery as JSON."""
-    found = _outbox(parts).find(DeliveryQuery(id=delivery_id), limit=1)
+    found = outbox_of(parts.storage).find(DeliveryQuery(id=delivery_id), limit=1)
     if not found:
         raise click.ClickException(f"there is no delivery {delivery_id!r}")
     click.echo(json.dumps(_as_json(found[0]), indent=2))
@@ -105,7 +98,7 @@ def show(parts: Parts, delivery_id: str) -> None:
 @with_parts
 def replay(parts: Parts, delivery_id: str | None, **selection: Any) -> None:
     """Deliver again what was delivered, discarded or given up."""
-    number = _outbox(parts).replay(_chosen(delivery_id, selection))
+    number = outbox_of(parts.storage).replay(_chosen(delivery_id, selection))
     click.echo(f"{number} to be delivered again")
 
 
@@ -116,7 +109,7 @@ def replay(parts: Parts, delivery_id: str | None, **selection: Any) -> None:
 @with_parts
 def discard(parts: Parts, delivery_id: str | None, why: str, **selection: Any) -> None:
     """Give up what waits or is dead."""
-    number = _outbox(parts).discard(_chosen(delivery_id, selection), why=why, now=time.time())
+    number = outbox_of(parts.storage).discard(_chosen(delivery_id, selection), why=why, now=time.time())
     click.echo(f"{number} discarded")
 
 
@@ -140,7 +133,7 @@ def disable(parts: Parts, name: str, why: str) -> None:
 
 
 def _switch(parts: Parts, name: str, *, off: str | None) -> None:
-    outbox = _outbox(parts)
+    outbox = outbox_of(parts.storage)
     hook = parts.hooks.durable.get(name)
     if hook is not None:
         outbox.enroll(hook.subscription, now=time.time())  # no deliverer may have run yet

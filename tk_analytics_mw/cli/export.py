@@ -10,13 +10,13 @@ import click
 
 from tk_analytics_mw.cli.options import age
 from tk_analytics_mw.cli.progress import progress
-from tk_analytics_mw.cli.selection import reader_of, wanted_events, with_filters
+from tk_analytics_mw.cli.selection import wanted_events, with_filters
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.errors import Refused
 from tk_analytics_mw.exports import Format, writer_of
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.reader import Reader
+from tk_analytics_mw.storage.reader import Reader, reader_of
 
 
 @click.command()
@@ -26,9 +26,13 @@ from tk_analytics_mw.storage.reader import Reader
 @click.option("-o", "--output", type=click.File("wb"), default="-", help="File; default: standard output.")
 @with_parts
 def export(parts: Parts, format_: Format, since: timedelta | None, output: BinaryIO, **filters: str | None) -> None:
-    """Write events into a file, as they are now, while others write: those of the API's export."""
+    """Write events into a file, as they are now, while others write.
+
+    They are those of the API's export; NDJSON has what was read from the User-Agent too, so that import stores them
+    as they were.
+    """
     wanted = wanted_events(parts, **filters)
-    reader = reader_of(parts)
+    reader = reader_of(parts.storage)
     until = reader.last_position()
     chosen = wanted.filters(parts, None if since is None else datetime.now(timezone.utc) - since)
     if format_ != "ndjson" and len(chosen) > 1:
@@ -46,7 +50,7 @@ def export(parts: Parts, format_: Format, since: timedelta | None, output: Binar
 
 
 def _chunks(format_: Format, reader: Reader, wanted: Filter, until: int) -> Iterator[tuple[bytes, int]]:
-    writer = writer_of(format_, reader, wanted, until)
+    writer = writer_of(format_, reader, wanted, until, full=True)
     position = 0
     while position < until:
         chunk, position = writer.slice(position)

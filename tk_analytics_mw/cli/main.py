@@ -6,12 +6,14 @@ import click
 
 import tk_analytics_mw
 from tk_analytics_mw.cli.backup import backup
+from tk_analytics_mw.cli.copying import copy
 from tk_analytics_mw.cli.deliver import deliver
 from tk_analytics_mw.cli.deliveries import deliveries
 from tk_analytics_mw.cli.doctor import doctor
 from tk_analytics_mw.cli.erasing import erase, purge
 from tk_analytics_mw.cli.export import export
 from tk_analytics_mw.cli.importing import import_
+from tk_analytics_mw.cli.migrate import migrate
 from tk_analytics_mw.cli.openapi import openapi
 from tk_analytics_mw.cli.rebuild import rebuild
 from tk_analytics_mw.cli.refusals import refusals
@@ -31,8 +33,10 @@ COMMANDS = (
     import_,
     erase,
     purge,
+    migrate,
     rebuild,
     backup,
+    copy,
     deliver,
     deliveries,
     webhook,

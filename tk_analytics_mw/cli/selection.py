@@ -12,7 +12,6 @@ import click
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.reader import ReadableStorage, Reader
 from tk_analytics_mw.storage.survey import SurveyedStorage
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -50,17 +49,6 @@ def wanted_events(parts: Parts, org_id: str | None, event_type: str | None, **eq
     if event_type is not None:
         found["event_type"] = parts.event_types.require(event_type)
     return Wanted(org_id, found)
-
-
-def reader_of(parts: Parts) -> Reader:
-    """What answers questions about events.
-
-    Raises:
-        ConfigurationError: nothing.
-    """
-    if not isinstance(parts.storage, ReadableStorage):
-        raise ConfigurationError(f"{type(parts.storage).__name__} keeps events and answers no questions about them")
-    return parts.storage.reader
 
 
 def surveyed(parts: Parts) -> SurveyedStorage:

@@ -10,11 +10,11 @@ from typing import Final
 import click
 
 from tk_analytics_mw.cli.options import json_lines
-from tk_analytics_mw.cli.selection import Wanted, reader_of, wanted_events, with_filters
+from tk_analytics_mw.cli.selection import Wanted, wanted_events, with_filters
 from tk_analytics_mw.cli.target import with_parts
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.reader import Reader
+from tk_analytics_mw.storage.reader import Reader, reader_of
 from tk_analytics_mw.storage.rows import event_of
 
 POLL: Final = 0.5
@@ -32,7 +32,7 @@ _COLOURS: Final = {"product ordered": "green", "product cart-add": "yellow"}
 def tail(parts: Parts, lines: int, no_follow: bool, as_json: bool, **filters: str | None) -> None:
     """Show the last events, and new ones as they are stored, until Ctrl-C."""
     wanted = wanted_events(parts, **filters)
-    reader = reader_of(parts)
+    reader = reader_of(parts.storage)
     position = reader.last_position()
     for event in _last(parts, reader, wanted, lines):
         _show(event, as_json)

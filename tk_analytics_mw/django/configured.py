@@ -20,7 +20,14 @@ from tk_analytics_mw.django.signals import receivers
 from tk_analytics_mw.parts import Parts, limit_bodies
 from tk_analytics_mw.waiting import run_on_loop_thread
 
-analytics: Final = Analytics()
+
+class _OfProject(Analytics):
+    """Its settings are the project's, which are read when its apps are there."""
+
+    _at_once = False
+
+
+analytics: Final = _OfProject()
 """Register hooks on it, and record events of your own with it."""
 
 

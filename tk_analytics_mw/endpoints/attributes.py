@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from pydantic import Field
 from starlette.responses import Response
 
-from tk_analytics_mw.asking import figures_of, question
+from tk_analytics_mw.asking import offered, question
 from tk_analytics_mw.errors import InvalidEvent
 from tk_analytics_mw.figure_parameters import RecentParameters
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.figures import Attribute
+from tk_analytics_mw.storage.figures import Attribute, figures_of
 from tk_analytics_mw.waiting import Waits
 
 
@@ -25,8 +25,8 @@ class AttributesParameters(RecentParameters):
 
 async def count_attributes(request: Request, parts: Parts, waits: Waits) -> Response:
     """Answer with the attributes of configurations and the sessions in which each value was chosen."""
-    figures = figures_of(parts)
     asked = await question(request, parts, waits, AttributesParameters)
+    figures = offered(figures_of, parts)
     wanted = asked.parameters
     if wanted.event_type is not None:
         raise InvalidEvent.at("query", "eventType", msg="choices are of three event types: leave it out")

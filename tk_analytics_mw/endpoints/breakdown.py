@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 from starlette.responses import Response
 
-from tk_analytics_mw.asking import figures_of, question
+from tk_analytics_mw.asking import offered, question
 from tk_analytics_mw.figure_parameters import RecentParameters
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
-from tk_analytics_mw.storage.figures import Amounts, Dimension
+from tk_analytics_mw.storage.figures import Amounts, Dimension, figures_of
 from tk_analytics_mw.waiting import Waits
 
 _FIELDS: Final = {
@@ -58,8 +58,8 @@ class BreakdownParameters(RecentParameters):
 
 async def break_down(request: Request, parts: Parts, waits: Waits) -> Response:
     """Answer with what there is of each value, the commonest first, and of all others together."""
-    figures = figures_of(parts)
     asked = await question(request, parts, waits, BreakdownParameters)
+    figures = offered(figures_of, parts)
     wanted = asked.parameters
     filter_ = wanted.as_recent_filter(asked.org_id, parts.event_types)
     found = await waits.read(figures.breakdown, filter_, wanted.by, top=wanted.top)

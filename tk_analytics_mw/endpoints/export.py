@@ -22,6 +22,13 @@ class ExportParameters(FilterParameters):
     format: Annotated[
         Format, Field(description="ndjson: events as the API returns them, one a line. csv, parquet: as columns.")
     ] = "ndjson"
+    full: Annotated[
+        bool,
+        Field(
+            description="Whether ndjson, too, has what was read from the User-Agent: deviceType, deviceFamily, system, "
+            "browser; and userAgent, if that is stored."
+        ),
+    ] = False
 
 
 async def export_events(request: Request, parts: Parts, waits: Waits) -> Response:
@@ -30,5 +37,5 @@ async def export_events(request: Request, parts: Parts, waits: Waits) -> Respons
     wanted = asked.parameters
     filter_ = wanted.as_filter(asked.org_id, parts.event_types)
     until = await waits.read(asked.reader.last_position)
-    writer = await waits.read(writer_of, wanted.format, asked.reader, filter_, until)
+    writer = await waits.read(writer_of, wanted.format, asked.reader, filter_, until, full=wanted.full)
     return Streamed(partial(chunks_of, writer, until), CONTENT_TYPES[wanted.format], filename=f"events.{wanted.format}")

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from starlette.responses import Response
 
-from tk_analytics_mw.asking import figures_of, question
+from tk_analytics_mw.asking import offered, question
 from tk_analytics_mw.errors import InvalidEvent
 from tk_analytics_mw.events import EventType, EventTypes
 from tk_analytics_mw.figure_parameters import Duration, RecentParameters
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
+from tk_analytics_mw.storage.figures import figures_of
 from tk_analytics_mw.waiting import Waits
 
 STEPS: Final = (
@@ -45,8 +46,8 @@ class FunnelParameters(RecentParameters):
 
 async def count_funnel(request: Request, parts: Parts, waits: Waits) -> Response:
     """Answer with the sessions that reached each step."""
-    figures = figures_of(parts)
     asked = await question(request, parts, waits, FunnelParameters)
+    figures = offered(figures_of, parts)
     wanted = asked.parameters
     steps = _steps(wanted.steps, parts.event_types)
     if wanted.event_type is not None:

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from starlette.responses import Response
 
-from tk_analytics_mw.asking import figures_of, question
+from tk_analytics_mw.asking import offered, question
 from tk_analytics_mw.errors import InvalidEvent
 from tk_analytics_mw.figure_parameters import ZoneParameters
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.periods import SHORTEST, Period, Range, periods
+from tk_analytics_mw.storage.figures import figures_of
 from tk_analytics_mw.waiting import Waits
 
 MAX_PERIODS: Final = 10_000
@@ -31,8 +32,8 @@ class ViewsParameters(ZoneParameters):
 
 async def count_views(request: Request, parts: Parts, waits: Waits) -> Response:
     """Answer with the number of events of each period; those without any are there too."""
-    figures = figures_of(parts)
     asked = await question(request, parts, waits, ViewsParameters)
+    figures = offered(figures_of, parts)
     wanted = asked.parameters
     filter_ = wanted.as_filter(asked.org_id, parts.event_types, wanted.timezone)
     since, until = filter_.since, filter_.until

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.base import Storage
 
@@ -127,7 +128,9 @@ class Figures(Protocol):
         ...
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
-        """Count again what is kept counted, while events are written and read.
+        """Count again what is kept counted, and prepare what else the first one who asks would wait for.
+
+        Events are written and read meanwhile.
 
         Args:
             progress: called with how much of how much is done.
@@ -140,3 +143,14 @@ class CountingStorage(Storage, Protocol):
     """A storage that gives figures."""
 
     figures: Figures
+
+
+def figures_of(storage: Storage) -> Figures:
+    """What gives figures in a storage.
+
+    Raises:
+        ConfigurationError: nothing.
+    """
+    if not isinstance(storage, CountingStorage):
+        raise ConfigurationError(f"{type(storage).__name__} keeps events and gives no figures about them")
+    return storage.figures

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.base import Storage
 
@@ -189,3 +190,14 @@ class DurableStorage(Storage, Protocol):
         """Like :meth:`Storage.write`; a delivery of each event to each of ``due`` that wants it becomes durable
         with it, or neither does. An event that is held already is not delivered again."""
         ...
+
+
+def outbox_of(storage: Storage) -> Outbox:
+    """The outbox of a storage.
+
+    Raises:
+        ConfigurationError: it has none.
+    """
+    if not isinstance(storage, DurableStorage):
+        raise ConfigurationError(f"{type(storage).__name__} has no outbox: it keeps no deliveries")
+    return storage.outbox

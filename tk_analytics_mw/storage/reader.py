@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.base import Storage
@@ -44,6 +45,17 @@ class Session:
     events: int
     event_types: Sequence[str]
     """Canonical ones, in the order in which they came first."""
+
+    @classmethod
+    def of(cls, events: Sequence[Event]) -> Session:
+        """The session of all of these events, of which there is at least one, the oldest first."""
+        return cls(
+            events[0].session_id,
+            first_event=events[0].created_at,
+            last_event=events[-1].created_at,
+            events=len(events),
+            event_types=[*dict.fromkeys(event.event_type for event in events)],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +139,14 @@ class ReadableStorage(Storage, Protocol):
     """A storage that answers questions."""
 
     reader: Reader
+
+
+def reader_of(storage: Storage) -> Reader:
+    """What answers questions in a storage.
+
+    Raises:
+        ConfigurationError: nothing.
+    """
+    if not isinstance(storage, ReadableStorage):
+        raise ConfigurationError(f"{type(storage).__name__} keeps events and answers no questions about them")
+    return storage.reader

@@ -16,6 +16,12 @@ from tk_analytics_mw.storage.base import Storage
 SAMPLES: Final = 100
 """Kept of each organisation, and of what belongs to none."""
 
+MOST_A_DAY: Final = 10_000
+"""Different refusals kept of a day, some 1 MB; what is further is counted without its token and origin."""
+
+DAYS: Final = 30
+"""That counts are kept: older ones go when a later day's are added."""
+
 OTHER: Final = "(other)"
 """Stands for tokens and origins beyond the bounds."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from operator import itemgetter
 from typing import Any, Final
 
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import timestamp
@@ -63,7 +63,7 @@ def event_of(row: Sequence[Any]) -> Event:
     values = dict(zip(COLUMNS, row, strict=True))
     for name in _OBJECTS:
         if values[name] is not None:
-            values[name] = json.loads(values[name])
+            values[name] = from_json(values[name], cache_strings="keys")
     values["created_at"] = moment_of(values["created_at"])
     return Event.model_validate(values, by_name=True, by_alias=False)
 

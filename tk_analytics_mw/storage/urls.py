@@ -16,6 +16,9 @@ ENTRY_POINTS: Final = "tk_analytics_mw.storages"
 """Group of the entry points by which other packages add schemes. The name is the scheme, in small letters; what it
 leads to is called with the whole URL and the keywords ``durability`` and ``commit_timeout``, and gives a storage."""
 
+_NAMES: Final = {"django": "django://"}
+"""What is a name, and needs no address."""
+
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 
 
@@ -24,8 +27,11 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
 
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
-            ``clickhouse://…``; ``memory://`` for tests; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``,
-            or an object that has ``write`` and ``close``.
+            ``memory://`` for tests; ``clickhouse://user@host/shop`` and ``clickhouse+chdb:///directory``;
+            ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without ``+driver``; ``django``
+            or ``django://alias`` for a database of the Django project; those that other packages add by
+            :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object that has ``write``
+            and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 
@@ -33,14 +39,22 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
         ConfigurationError: it describes none.
     """
     if isinstance(setting, str):
+        setting = _NAMES.get(setting, setting)
         url = _URL.fullmatch(setting)
         if url is not None:
             scheme, rest = url.groups()
             build = _SCHEMES.get(scheme.lower())
             if build is not None:
                 return build(rest, durability, commit_timeout)
+            if scheme.lower().partition("+")[0] in _SQL:
+                return _sql(setting, durability, commit_timeout)
             setting = from_entry_point(
-                ENTRY_POINTS, scheme.lower(), [*_SCHEMES], setting, durability=durability, commit_timeout=commit_timeout
+                ENTRY_POINTS,
+                scheme.lower(),
+                [*_SCHEMES, *_SQL],
+                setting,
+                durability=durability,
+                commit_timeout=commit_timeout,
             )
         elif ":" not in setting:
             raise ConfigurationError(
@@ -48,6 +62,8 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
             )
         else:
             setting = load_object(setting, "storage")
+    if type(setting).__module__.startswith("sqlalchemy."):
+        return _sql(setting, durability, commit_timeout)
     if isinstance(setting, type):
         raise ConfigurationError(f"storage: write {setting.__name__}(…), an object and not the class")
     for name in ("write", "close"):
@@ -94,9 +110,23 @@ def _chdb(rest: str, durability: str, commit_timeout: float) -> Storage:
     return ClickHouseStorage(engine_target(rest), durability=durability, timeout=commit_timeout)  # type: ignore[arg-type]
 
 
+def _sql(setting: Any, durability: str, commit_timeout: float) -> Storage:
+    try:
+        from tk_analytics_mw.storage.sql import SqlStorage
+    except ModuleNotFoundError as error:
+        extra = "postgres" if str(setting).lower().startswith("postgresql") else "mysql"
+        raise ConfigurationError(
+            f'storage: SQL databases need {error.name}: pip install "tk_analytics_mw[{extra}]"'
+        ) from error
+    return SqlStorage(setting, durability=durability, commit_timeout=commit_timeout)  # type: ignore[arg-type]
+
+
 _SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {
     "sqlite": _sqlite,
+    "memory": _memory,
     "clickhouse": _clickhouse,
     "clickhouse+chdb": _chdb,
-    "memory": _memory,
 }
+
+_SQL: Final = ("postgresql", "mysql", "mariadb")
+"""The databases that SQLAlchemy leads to; a driver of it may follow behind a plus."""

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from tk_analytics_mw.testing.outboxes import OutboxSuite
     from tk_analytics_mw.testing.readers import ReaderSuite
     from tk_analytics_mw.testing.recorder import AnalyticsRecorder
+    from tk_analytics_mw.testing.refusals import RefusalSuite
     from tk_analytics_mw.testing.storages import StorageSuite
+    from tk_analytics_mw.testing.tokens import TokenSuite
 
 _HOME = {
     "AnalyticsRecorder": "recorder",
@@ -34,7 +36,9 @@ _HOME = {
     "OutboxSuite": "outboxes",
     "Presented": "authenticators",
     "ReaderSuite": "readers",
+    "RefusalSuite": "refusals",
     "StorageSuite": "storages",
+    "TokenSuite": "tokens",
     "an_event": "making",
 }
 
@@ -50,7 +54,9 @@ __all__ = [
     "OutboxSuite",
     "Presented",
     "ReaderSuite",
+    "RefusalSuite",
     "StorageSuite",
+    "TokenSuite",
     "an_event",
 ]
 

@@ -8,7 +8,15 @@ import pytest
 
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.sqlite import SqliteStorage
-from tk_analytics_mw.testing import ErasureSuite, FiguresSuite, OutboxSuite, ReaderSuite, StorageSuite
+from tk_analytics_mw.testing import (
+    ErasureSuite,
+    FiguresSuite,
+    OutboxSuite,
+    ReaderSuite,
+    RefusalSuite,
+    StorageSuite,
+    TokenSuite,
+)
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
 
 
@@ -42,6 +50,12 @@ class TestSqliteFigures(Sqlite, FiguresSuite): ...
 class TestSqliteErasure(Sqlite, ErasureSuite): ...
 
 
+class TestSqliteTokens(Sqlite, TokenSuite): ...
+
+
+class TestSqliteRefusals(Sqlite, RefusalSuite): ...
+
+
 class TestMemoryStorage(Memory, StorageSuite): ...
 
 
@@ -52,3 +66,6 @@ class TestMemoryReader(Memory, ReaderSuite): ...
 
 
 class TestMemoryErasure(Memory, ErasureSuite): ...
+
+
+class TestMemoryTokens(Memory, TokenSuite): ...

@@ -63,15 +63,17 @@ def test_a_url_of_sqlite_that_is_no_file_says_what_to_write(url: str) -> None:
         storage_of(url)
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/shop", "sqlite3:///a.db", "file:///a.db", "x-y+z.1://"])
+@pytest.mark.parametrize("url", ["postgres://host/shop", "sqlite3:///a.db", "file:///a.db", "x-y+z.1://"])
 def test_another_scheme_says_which_are_known(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="known: sqlite, memory"):
+    with pytest.raises(
+        ConfigurationError, match=r"known: sqlite, memory, clickhouse, clickhouse\+chdb, postgresql, mysql"
+    ):
         storage_of(url)
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        storage_of("postgresql://shop:hunter2@host/shop")
+        storage_of("postgres://shop:hunter2@host/shop")
     assert "hunter2" not in str(caught.value)
 
 

@@ -144,10 +144,10 @@ class Connections:
         code = getattr(error, "code", None)
         if code in _OF_VALUES:
             return None
-        if code == _TIMEOUT and seconds == READ_SECONDS or code in _TOO_MUCH:
+        if (code == _TIMEOUT and seconds == READ_SECONDS) or code in _TOO_MUCH:
             return ReadTooLong(seconds)
-        # Of an error of the server's the text may hold the statement, and with it what somebody asked for. (The password
-        # is in neither: that goes in a header.)
+        # Of an error of the server's the text may hold the statement, and with it what somebody asked for.
+        # (The password is in neither: that goes in a header.)
         told = str(error).partition("\n")[0][:300] if code is None else f"{getattr(error, 'name', None)}, code {code}"
         logger.warning("ClickHouse: %s (%s)", told, self.target)
         return StorageUnavailable(f"ClickHouse: {told} ({self.target})")
@@ -208,6 +208,6 @@ def _driver(target: Target) -> Any:
             import chdb  # noqa: F401 - what clickhouse-connect needs for it
         except ImportError:
             raise ConfigurationError(
-                "storage: clickhouse+chdb:// needs the engine: pip install 'tk_analytics_mw[clickhouse,chdb]'"
+                "storage: clickhouse+chdb:// needs the engine: pip install 'tk_analytics_mw[chdb]'"
             ) from None
     return clickhouse_connect.get_client

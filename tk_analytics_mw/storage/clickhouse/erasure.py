@@ -61,9 +61,7 @@ class ClickHouseErasure:
         where = _condition(subject).also("position <= {up_to:UInt64}", up_to=last_position(self._connections))
         events = self._count(where)
         # Also the rows that do not count because their id was stored before, by somebody else's hand even.
-        rows = (
-            f"(({where.sql}) OR {_KEY} IN (SELECT {_KEY} FROM {self._rows} FINAL WHERE {where.sql}))"  # noqa: S608
-        )
+        rows = f"(({where.sql}) OR {_KEY} IN (SELECT {_KEY} FROM {self._rows} FINAL WHERE {where.sql}))"  # noqa: S608
         self._do(f"ALTER TABLE {self._table} DELETE WHERE {rows}", where.values)
         yield Progress(Erased(events), events, events)
 
@@ -148,13 +146,12 @@ class ClickHouseErasure:
 
 def _condition(subject: Subject) -> Condition:
     asked = {
-        name: value
-        for name in ("org_id", "user_id", "session_id")
-        if (value := getattr(subject, name)) is not None
+        name: value for name in ("org_id", "user_id", "session_id") if (value := getattr(subject, name)) is not None
     }
-    return Condition(" AND ".join(f"{name} = {{of_{name}:String}}" for name in asked), {
-        f"of_{name}": value for name, value in asked.items()
-    })
+    return Condition(
+        " AND ".join(f"{name} = {{of_{name}:String}}" for name in asked),
+        {f"of_{name}": value for name, value in asked.items()},
+    )
 
 
 def _older(before: datetime) -> Condition:

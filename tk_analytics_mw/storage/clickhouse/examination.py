@@ -25,7 +25,8 @@ OLDEST: Final = (24, 8)
 
 _PARTS: Final = """
     SELECT count() AS number FROM system.parts
-    WHERE active AND database = currentDatabase() AND table IN ({tables}) GROUP BY partition ORDER BY number DESC LIMIT 1
+    WHERE active AND database = currentDatabase() AND table IN ({tables})
+    GROUP BY partition ORDER BY number DESC LIMIT 1
 """
 
 

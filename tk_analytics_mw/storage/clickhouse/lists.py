@@ -58,7 +58,7 @@ def rows_of(
     # stored twice both rows are seen, so the part may be too short: then a further look is taken.
     needed = skip + limit
     while True:
-        end, complete = _end(connections, wanted, where, order, needed, begins)
+        end, complete = _end(connections, wanted, where, order, needed=needed, begins=begins)
         if end is None:
             return []
         where_now = where.also(_FROM, first=end) if order == "newest" else where.also(_TO, last=end)
@@ -72,7 +72,7 @@ def rows_of(
 
 
 def _end(
-    connections: Connections, wanted: Filter, where: Condition, order: Order, needed: int, begins: int | None
+    connections: Connections, wanted: Filter, where: Condition, order: Order, *, needed: int, begins: int | None
 ) -> tuple[int | None, bool]:
     """When the last one is of so many, ``None`` without any; and whether there are no more than those."""
     places: list[tuple[Any, ...]] = []
@@ -93,10 +93,14 @@ def _stretch(wanted: Filter, where: Condition, order: Order, begins: int | None)
     if not _INDEXED.isdisjoint(wanted.equals):
         return None
     if order == "newest":
-        ends = [milliseconds(datetime.now(timezone.utc)), begins, wanted.until and milliseconds(wanted.until)]
-        return where.also(_FROM, first=min(end for end in ends if end is not None) - WINDOW)
-    starts = [start for start in (begins, wanted.since and milliseconds(wanted.since)) if start is not None]
+        latest = wanted.until or datetime.now(timezone.utc)
+        return where.also(_FROM, first=min(_known(begins, milliseconds(latest))) - WINDOW)
+    starts = _known(begins, None if wanted.since is None else milliseconds(wanted.since))
     return where.also(_TO, last=max(starts) + WINDOW) if starts else None
+
+
+def _known(*moments: int | None) -> list[int]:
+    return [moment for moment in moments if moment is not None]
 
 
 def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
@@ -104,7 +108,7 @@ def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
     where = condition(wanted)
     source = f"{EVENTS} FINAL WHERE {where.sql}"
     if most is not None:
-        source = f"(SELECT 1 FROM {source} LIMIT {{limit:UInt64}})"
+        source = f"(SELECT 1 FROM {source} LIMIT {{limit:UInt64}})"  # noqa: S608
         where = Condition(where.sql, {**where.values, "limit": most + 1})
     [(number,)] = connections.rows(f"SELECT count() FROM {source}", where.values)  # noqa: S608 - fixed words
     return int(number)

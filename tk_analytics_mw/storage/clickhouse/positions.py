@@ -25,11 +25,13 @@ _SLACK: Final = 5
 _BOUND: Final = f"""
     WITH (SELECT generateSnowflakeID()) AS made
     SELECT least(made, if(
-        count() = 0, made, toUInt64(toUnixTimestamp64Milli(now64(3)) - toInt64(max(elapsed) * 1000) - {_SLACK}) * {_STEP}
+        count() = 0,
+        made,
+        toUInt64(toUnixTimestamp64Milli(now64(3)) - toInt64(max(elapsed) * 1000) - {_SLACK}) * {_STEP}
     )) AS bound
     FROM system.processes
     WHERE query_kind IN ('Insert', 'AsyncInsertFlush') AND position(query, '{EVENTS}') > 0
-"""
+"""  # noqa: S608
 _ON_ALL: Final = "SELECT min(bound) FROM clusterAllReplicas('{cluster}', view({bound}))"
 _ANY: Final = f"SELECT 1 FROM {EVENTS} LIMIT 1"  # noqa: S608
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Final
 
 from tk_analytics_mw.queries import Filter
@@ -28,7 +29,4 @@ def count_between(connections: Connections, wanted: Filter, edges: Sequence[date
         connections.rows(_COUNTS.format(events=EVENTS, where=where.sql), {**where.values, "edges": sorted({*starts})})
     )
     # Of edges within one millisecond all but the last one begin a stretch that nothing can be in.
-    return [
-        counts.get(start, 0) if start != following else 0
-        for start, following in zip(starts, starts[1:], strict=False)
-    ]
+    return [counts.get(start, 0) if start != following else 0 for start, following in pairwise(starts)]

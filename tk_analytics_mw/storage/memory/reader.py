@@ -56,12 +56,12 @@ class MemoryReader:
             last[event.session_id] = place
         ids = sorted((id_ for id_ in last if after is None or last[id_] < after), key=last.__getitem__, reverse=True)
         page = ids[:limit]
-        return SessionPage([_session(events[id_]) for id_ in page], last[page[-1]] if len(ids) > limit else None)
+        return SessionPage([Session.of(events[id_]) for id_ in page], last[page[-1]] if len(ids) > limit else None)
 
     def session(self, org_id: str, session_id: str) -> Session | None:
         """See :meth:`Reader.session <tk_analytics_mw.storage.reader.Reader.session>`."""
         events = [event for _, event in in_order(self._held, Filter(org_id, equals={"session_id": session_id}))]
-        return _session(events) if events else None
+        return Session.of(events) if events else None
 
     def last_position(self) -> int:
         """See :meth:`Reader.last_position <tk_analytics_mw.storage.reader.Reader.last_position>`."""
@@ -110,13 +110,3 @@ def wants(wanted: Filter, event: Event) -> bool:
         if there != scalar or isinstance(there, bool) != isinstance(scalar, bool):
             return False
     return True
-
-
-def _session(events: list[Event]) -> Session:
-    return Session(
-        events[0].session_id,
-        first_event=events[0].created_at,
-        last_event=events[-1].created_at,
-        events=len(events),
-        event_types=[*dict.fromkeys(event.event_type for event in events)],
-    )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
+from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.storage.tokens import StoredToken
 
 
@@ -22,6 +23,8 @@ class MemoryTokens:
 
     def add(self, token: StoredToken, *, ending: StoredToken | None = None) -> None:
         """See :meth:`TokenStore.add <tk_analytics_mw.storage.tokens.TokenStore.add>`."""
+        if any(token.digest == held.digest for held in self._tokens.values()):
+            raise ConfigurationError(f"the token {token.id} is kept already")
         self._tokens |= {each.id: each for each in (token, ending) if each is not None}
 
     def revoke(self, ids: Sequence[str], *, now: datetime) -> int:

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.choices import canonical
-from tk_analytics_mw.storage.figures import Amounts, Breakdown, Dimension, Group
+from tk_analytics_mw.storage.figures import Breakdown, Dimension
 from tk_analytics_mw.storage.sqlite.filters import condition, text_of
 from tk_analytics_mw.storage.sqlite.summaries import day_after, summed_days
 from tk_analytics_mw.storage.sqlite.totals import PARTS
+from tk_analytics_mw.storage.tallies import Tallies
 
 # Texts as JSON, so that "1" is not 1; numbers as they are, so that 1 is 1.0; null as if there were none.
 _OF_OBJECT: Final = """(
@@ -72,60 +73,13 @@ def break_down(
         top: how many values.
     """
     source = _source(connection, wanted, times, by)
-    total = _Tally()
-    tallies: dict[Any, _Tally] = {}
+    tallies = Tallies()
     # One row for each user of a session: the database has done most of it, and let other threads run meanwhile.
     for key, *row in connection.execute(_SUMS.format(source=source.sql), source.values):
-        total.add(*row)
         if isinstance(key, str) and key[0] in "{[" and by.column not in PARTS:
             key = canonical(json.loads(key))  # noqa: PLW2901 - the order of an object's keys says nothing
-        tally = tallies.get(key)
-        if tally is None:
-            tally = tallies[key] = _Tally()
-        tally.add(*row)
-    ordered = sorted(tallies, key=lambda key: (-tallies[key].events, _rank(key)))
-    other = _Tally()
-    for key in ordered[top:]:
-        other.add_all(tallies[key])
-    return Breakdown(
-        total.amounts(),
-        [Group(_value(key, by), tallies[key].amounts()) for key in ordered[:top]],
-        len(ordered[top:]),
-        other.amounts(),
-    )
-
-
-class _Tally:
-    """What is counted of one value."""
-
-    __slots__ = ("events", "metric", "sessions", "users")
-
-    def __init__(self) -> None:
-        self.events = 0
-        self.metric = 0.0
-        self.sessions: set[str] = set()
-        self.users: set[str] = set()
-
-    def add(self, session_id: str, user_id: str | None, events: int, metric: float) -> None:
-        self.events += events
-        self.metric += metric
-        self.sessions.add(session_id)
-        if user_id is not None:
-            self.users.add(user_id)
-
-    def add_all(self, other: _Tally) -> None:
-        self.events += other.events
-        self.metric += other.metric
-        self.sessions |= other.sessions
-        self.users |= other.users
-
-    def amounts(self) -> Amounts:
-        return Amounts(self.events, self.metric, len(self.sessions), len(self.users))
-
-
-def _rank(key: Any) -> tuple[int, Any]:
-    """Of values of which there are equally many: none, then numbers, then texts."""
-    return (0, 0) if key is None else (2, key) if isinstance(key, str) else (1, key)
+        tallies.add(key, *row)
+    return tallies.result(top, lambda key: _value(key, by))
 
 
 def _source(connection: sqlite3.Connection, wanted: Filter, times: tuple[datetime, datetime], by: Dimension) -> Source:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Final, NamedTuple
 
-from tk_analytics_mw.queries import Filter
+from tk_analytics_mw.queries import Filter, Order
 from tk_analytics_mw.storage.sqlite.postings import MANY, SEGMENT, ends, keys_of
 from tk_analytics_mw.storage.sqlite.segments import BITS
 
-MOST_SEARCHED: Final = 4 * SEGMENT
+MOST_SEARCHED: Final = 8 * SEGMENT
 """Events that may be searched one by one; beyond it postings are of no use yet."""
+
+_READY: Final = "FROM segments WHERE ready = 1"
 
 
 class Part(NamedTuple):
@@ -34,12 +37,10 @@ class Part(NamedTuple):
 class Found(NamedTuple):
     """Where the events are that are wanted."""
 
-    parts: list[Part]
-    """Of segments with postings."""
+    keys: tuple[int, ...]
+    """Of the postings that say it: those of one of the values that are asked for."""
     events: int
-    """That the postings have, of one of the values that are asked for."""
-    exact: bool
-    """Whether those are all that have this value, and no others are among them."""
+    """That these postings have, and those of segments that were forgotten."""
     frequent: bool
     """Whether to go through events by time is faster."""
     searched: list[Part]
@@ -54,32 +55,59 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
         wanted: which events.
     """
     keys = [*keys_of(wanted)]
-    if not keys:
+    searched = searched_of(connection) if keys else None
+    if searched is None:
         return None
-    searched = [*_searched(connection)]
-    if sum(part.high - part.low + 1 for part in searched) > MOST_SEARCHED:
-        return None
-    found = [_parts(connection, either) for either in keys]
-    parts, events, exact = min(found, key=lambda each: each[1])
+    found = [(either, sum(_events(connection, key) for key in either)) for either in keys]
+    either, events = min(found, key=itemgetter(1))
     low, high = ends(connection)
-    return Found(parts, events, exact, events * SEGMENT > (high - low) * MANY, searched)
+    return Found(either, events, events * SEGMENT > (high - low) * MANY, searched)
 
 
-def _parts(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[list[Part], int, bool]:
-    parts = []
-    total = 0
-    exact = True
-    for number, key in enumerate(keys):
-        for segment, first, last, events, offsets in connection.execute(
-            "SELECT segment, first, last, events, offsets FROM postings JOIN segments USING (look) "
-            "WHERE key = ? AND ready",
-            (key,),
-        ):
-            low = segment << BITS
-            parts.append(Part(low, low + SEGMENT - 1, offsets, first, last))
-            total += events
-            exact = number == 0  # else there are events that may have any key
-    return parts, total, exact
+def parts_of(connection: sqlite3.Connection, found: Found, order: Order = "newest") -> Iterator[Part]:
+    """The segments with such postings, one after the other: of a frequent value most are never needed.
+
+    Args:
+        connection: with the snapshot in which they were found.
+        found: which ones.
+        order: by their newest event or by their oldest one.
+    """
+    by = "last DESC" if order == "newest" else "first"
+    rows = connection.execute(
+        "SELECT segment, first, last, offsets FROM postings JOIN segments USING (look) "  # noqa: S608
+        f"WHERE key IN (?, ?) AND ready ORDER BY {by}",
+        (found.keys[0], found.keys[-1]),
+    )
+    for segment, first, last, offsets in rows:
+        low = segment << BITS
+        yield Part(low, low + SEGMENT - 1, offsets, first, last)
+
+
+def searched_of(connection: sqlite3.Connection) -> list[Part] | None:
+    """What has no postings; ``None`` if that is too much for postings to be of use."""
+    searched = [*_searched(connection)]
+    return searched if sum(part.high - part.low + 1 for part in searched) <= MOST_SEARCHED else None
+
+
+def counted(connection: sqlite3.Connection, wanted: Filter) -> int | None:
+    """How many events postings have that are ``wanted``; ``None`` if they do not say it exactly."""
+    keys = [*keys_of(wanted)]
+    one_value = len(keys) == len(wanted.equals) + len(wanted.metadata) == 1
+    if not one_value or wanted.since is not None or wanted.until is not None:
+        return None
+    [(key, *crowded)] = keys
+    if any(_events(connection, each) for each in crowded):
+        return None  # there are events that may have any key
+    [events] = connection.execute(
+        "SELECT ifnull(sum(events), 0) FROM postings JOIN segments USING (look) WHERE key = ? AND ready", (key,)
+    ).fetchone()
+    return int(events)
+
+
+def _events(connection: sqlite3.Connection, key: int) -> int:
+    # Without a look at the segments: half of the time, for a number that only decides which way is the shorter one.
+    [events] = connection.execute("SELECT ifnull(sum(events), 0) FROM postings WHERE key = ?", (key,)).fetchone()
+    return int(events)
 
 
 def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
@@ -96,7 +124,8 @@ def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
 def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """The first and the last of segments that follow one another, ascending."""
     first, last, number = connection.execute(
-        "SELECT min(segment), max(segment), count(*) FROM segments WHERE ready"
+        # Each for itself: all at once SQLite would go through them for the ends as well.
+        f"SELECT (SELECT min(segment) {_READY}), (SELECT max(segment) {_READY}), (SELECT count(*) {_READY})"
     ).fetchone()
     if not number:
         return []
@@ -104,6 +133,6 @@ def _runs(connection: sqlite3.Connection) -> list[tuple[int, int]]:
         return [(first, last)]  # nearly always, and a tenth of the time
     return connection.execute(
         "SELECT min(segment), max(segment) FROM ("
-        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready"
+        "SELECT segment, segment - row_number() OVER (ORDER BY segment) AS run FROM segments WHERE ready = 1"
         ") GROUP BY run ORDER BY 1"
     ).fetchall()

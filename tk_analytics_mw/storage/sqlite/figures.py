@@ -17,7 +17,8 @@ from tk_analytics_mw.storage.rows import moment_of
 from tk_analytics_mw.storage.sqlite.breakdowns import break_down, is_summed, whole_days
 from tk_analytics_mw.storage.sqlite.connections import Connections
 from tk_analytics_mw.storage.sqlite.filters import condition
-from tk_analytics_mw.storage.sqlite.summaries import Summaries
+from tk_analytics_mw.storage.sqlite.postings import Postings
+from tk_analytics_mw.storage.sqlite.summaries import COUNTS_FASTER, Summaries
 from tk_analytics_mw.storage.sqlite.views import count_events, count_hours, is_counted
 
 COUNTING: Final = 0.2
@@ -38,6 +39,7 @@ class SqliteFigures:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._summaries = Summaries(connections)
+        self._postings = Postings(connections)
 
     def span(self, org_id: str) -> tuple[datetime, datetime] | None:
         """See :meth:`Figures.span <tk_analytics_mw.storage.figures.Figures.span>`."""
@@ -55,7 +57,7 @@ class SqliteFigures:
                 return count_events(connection, wanted, edges)
         days = whole_days(*self._within_span(wanted.org_id, edges[0], edges[-1]))
         if days is not None:
-            self._summaries.prepare(wanted.org_id, *days, seconds=COUNTING)
+            self._summaries.prepare(wanted.org_id, *days, seconds=COUNTING, faster=COUNTS_FASTER)
         with self._connections.reading() as connection:
             return count_hours(connection, wanted, edges)
 
@@ -64,7 +66,7 @@ class SqliteFigures:
         since, until = self._within_span(wanted.org_id, wanted.since, wanted.until)
         days = whole_days(since, until)
         if days is not None and is_summed(wanted, by):
-            self._summaries.prepare(wanted.org_id, *days, seconds=SUMMING)
+            self._summaries.prepare(wanted.org_id, *days, seconds=SUMMING, faster=1)
         with self._connections.reading() as connection:
             return break_down(connection, wanted, (since, until), by, top)
 
@@ -86,7 +88,12 @@ class SqliteFigures:
 
     def rebuild(self, progress: Callable[[int, int], None] | None = None) -> None:
         """See :meth:`Figures.rebuild <tk_analytics_mw.storage.figures.Figures.rebuild>`."""
-        self._summaries.rebuild(progress or _no_progress)
+        report = progress or _no_progress
+        segments = self._postings.missing()
+        days = self._summaries.rebuild(lambda done, days: report(done, days + len(segments)))
+        for number, segment in enumerate(segments, start=1):
+            self._postings.look_at(segment)
+            report(days + number, days + len(segments))
 
     @contextmanager
     def _sessions(self, wanted: Filter, types: Sequence[str], columns: str) -> Iterator[Iterator[list[Any]]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.rows import COLUMNS
-from tk_analytics_mw.storage.sqlite.candidates import Found, Part, find
+from tk_analytics_mw.storage.sqlite.candidates import Found, Part, counted, find, parts_of, searched_of
 from tk_analytics_mw.storage.sqlite.filters import Condition, condition
 
 MOST_RANGES: Final = 100
@@ -57,13 +57,17 @@ def count_of(connection: sqlite3.Connection, wanted: Filter, most: int | None) -
     """How many events there are; more than ``most`` are not counted."""
     limit = -1 if most is None else most + 1
     where = condition(wanted)
-    found = find(connection, wanted)
-    if found is None:
+    parts: Iterable[Part] | None
+    total = counted(connection, wanted)
+    if total is None:
+        total = 0
+        found = find(connection, wanted)
+        parts = None if found is None else chain(found.searched, parts_of(connection, found))
+    else:
+        parts = searched_of(connection)
+    if parts is None:
         return _count(connection, "1", (), where, limit)
-    one_value = len(wanted.equals) + len(wanted.metadata) == 1 and wanted.since is None and wanted.until is None
-    counted = one_value and found.exact
-    total = found.events if counted else 0
-    for part in found.searched if counted else [*found.searched, *found.parts]:
+    for part in parts:
         if most is not None and total > most:
             break
         total += _count(connection, *_within(part), where, limit)
@@ -75,8 +79,9 @@ def within(connection: sqlite3.Connection, wanted: Filter) -> Condition | None:
     found = find(connection, wanted)
     if found is None:
         return None
-    positions = [position for part in found.parts for position in part.positions or ()]
-    ranges = [part for part in [*found.searched, *found.parts] if part.offsets is None]
+    parts = [*found.searched, *parts_of(connection, found)]
+    positions = [position for part in parts for position in part.positions or ()]
+    ranges = [part for part in parts if part.offsets is None]
     if len(ranges) > MOST_RANGES:
         return None
     listed = Condition("position IN (SELECT value FROM json_each(?))", (json.dumps(positions),))
@@ -100,9 +105,8 @@ def _first_places(
     """The first places of a list: no part is looked at whose events all come behind those that are there."""
     _, direction = _ORDERS[order]
     newest = order == "newest"
-    parts = sorted(found.parts, key=attrgetter("last" if newest else "first"), reverse=newest)
     places: list[Place] = []
-    for part in [*found.searched, *parts]:
+    for part in chain(found.searched, parts_of(connection, found, order)):
         if len(places) >= needed:
             last = places[needed - 1].created_at
             if last > part.last if newest else last < part.first:

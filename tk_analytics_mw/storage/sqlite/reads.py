@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.reader import Count, Page, RowSlice, Session, SessionPage, Slice
 from tk_analytics_mw.storage.rows import COLUMNS, event_of
 from tk_analytics_mw.storage.sqlite.connections import Connections
-from tk_analytics_mw.storage.sqlite.filters import condition
-from tk_analytics_mw.storage.sqlite.lines import LINE
+from tk_analytics_mw.storage.sqlite.filters import Condition, condition
+from tk_analytics_mw.storage.sqlite.lines import LINE, LINES
 from tk_analytics_mw.storage.sqlite.lists import count_of, rows_of
 from tk_analytics_mw.storage.sqlite.postings import Postings
 from tk_analytics_mw.storage.sqlite.sessions import session_of, sessions_of
@@ -78,21 +77,24 @@ class SqliteReader:
 
     def lines(self, wanted: Filter, *, after: int, until: int) -> Slice:
         """See :meth:`Reader.lines <tk_analytics_mw.storage.reader.Reader.lines>`."""
-        rows, position = self._slice(LINE, wanted, after, until)
-        return Slice(b"".join(chain.from_iterable(rows)), position)
+        end = min(after + SLICE, until)
+        select, values = _slice(f"{LINE} AS line", wanted, after, end)
+        with self._connections.reading() as connection:
+            [lines] = connection.execute(f"SELECT {LINES} FROM ({select})", values).fetchone()  # noqa: S608
+        return Slice(lines or b"", end)
 
     def rows(self, wanted: Filter, *, after: int, until: int) -> RowSlice:
         """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
-        return RowSlice(*self._slice(_NAMES, wanted, after, until))
-
-    def _slice(self, columns: str, wanted: Filter, after: int, until: int) -> tuple[list[Any], int]:
-        where, values = condition(wanted)
         end = min(after + SLICE, until)
         with self._connections.reading() as connection:
-            # NOT INDEXED: by position, the table's own order. However rare what is wanted is, a slice is short.
-            rows = connection.execute(
-                f"SELECT {columns} FROM events NOT INDEXED "  # noqa: S608
-                f"WHERE position > ? AND position <= ? AND {where} ORDER BY position",
-                (after, end, *values),
-            ).fetchall()
-        return rows, end
+            return RowSlice(connection.execute(*_slice(_NAMES, wanted, after, end)).fetchall(), end)
+
+
+def _slice(columns: str, wanted: Filter, after: int, end: int) -> Condition:
+    where, values = condition(wanted)
+    # NOT INDEXED: by position, the table's own order. However rare what is wanted is, a slice is short.
+    return Condition(
+        f"SELECT {columns} FROM events NOT INDEXED "  # noqa: S608
+        f"WHERE position > ? AND position <= ? AND {where} ORDER BY position",
+        (after, end, *values),
+    )

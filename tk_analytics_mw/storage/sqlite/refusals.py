@@ -6,14 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
-from tk_analytics_mw.storage.refusals import OTHER, SAMPLES, Refusal, Sample
+from tk_analytics_mw.storage.refusals import DAYS, MOST_A_DAY, OTHER, SAMPLES, Refusal, Sample
 from tk_analytics_mw.storage.sqlite.connections import Connections
-
-MOST: Final = 10_000
-"""Different refusals kept of a day, some 1 MB; what is further is counted without its token and origin."""
-
-DAYS: Final = 30
-"""That counts are kept."""
 
 _ADD: Final = (
     "UPDATE refusals SET number = number + ? WHERE day = ? AND org_id = ? AND token = ? AND reason = ? AND origin = ?"
@@ -31,7 +25,9 @@ class SqliteRefusals:
         """See :meth:`RefusalStore.add <tk_analytics_mw.storage.refusals.RefusalStore.add>`."""
         today = day.isoformat()
         with self._connections.transaction() as connection:
-            room = MOST - connection.execute("SELECT count(*) FROM refusals WHERE day = ?", (today,)).fetchone()[0]
+            room = (
+                MOST_A_DAY - connection.execute("SELECT count(*) FROM refusals WHERE day = ?", (today,)).fetchone()[0]
+            )
             for refusal, number in counts.items():
                 if connection.execute(_ADD, (number, today, *refusal)).rowcount:
                     continue

@@ -147,6 +147,13 @@ def create_refusals(db: Database) -> None:
     db.execute("CREATE INDEX refusal_samples_org ON refusal_samples (org_id)")
 
 
+@_set()
+def cut_segments_smaller(db: Database) -> None:
+    from tk_analytics_mw.storage.sqlite import segments
+
+    segments.cut_smaller(db.conn)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     # No plugins: whatever else is installed beside the host application has no business in its database.

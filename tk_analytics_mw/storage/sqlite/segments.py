@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-BITS: Final = 13
+BITS: Final = 12
 """A segment has two to the power of this many events, in the order of commits."""
+
+_CHANGES: Final = ("DELETE", "UPDATE")
 
 
 def create(connection: sqlite3.Connection) -> None:
@@ -29,7 +31,21 @@ def create(connection: sqlite3.Connection) -> None:
             PRIMARY KEY (key, look)
         ) WITHOUT ROWID"""
     )
-    for change in ("DELETE", "UPDATE"):
+    _watch(connection)
+
+
+def cut_smaller(connection: sqlite3.Connection) -> None:
+    """Forget what was looked at in segments of another size, and have those that are ready counted at once."""
+    connection.execute("CREATE INDEX segments_ready ON segments (ready, segment)")
+    for table in ("segments", "postings"):
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608
+    for change in _CHANGES:
+        connection.execute(f"DROP TRIGGER forget_segment_{change.lower()}")
+    _watch(connection)
+
+
+def _watch(connection: sqlite3.Connection) -> None:
+    for change in _CHANGES:
         connection.execute(
             f"CREATE TRIGGER forget_segment_{change.lower()} AFTER {change} ON events "  # noqa: S608
             f"BEGIN DELETE FROM segments WHERE segment = old.position >> {BITS}; END"

@@ -1,0 +1,1 @@
+"""Real database servers for tests, started by the tests themselves."""

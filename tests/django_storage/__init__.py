@@ -1,0 +1,1 @@
+"""Events in a database of the Django project."""

@@ -1,0 +1,1 @@
+"""The migrations, in Alembic's layout. A published one is never edited: add another."""
