@@ -45,6 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What stores and reads is tested with Django's own database as well."""
     if "make_host" in metafunc.fixturenames:
         faces = [*FACES, DjangoStored] if metafunc.module.__name__.rpartition(".")[2] in STORING else FACES
+        faces = getattr(metafunc.module, "HOSTS", faces)  # a module may have hosts of its own
         metafunc.parametrize("make_host", faces, indirect=True, ids=lambda face: face.face)
 
 

@@ -15,7 +15,7 @@ pytest.importorskip("clickhouse_connect")
 
 class ClickHouse(Opened):
     several_processes = False
-    most_examples = 8
+    most_examples = 5
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:
