@@ -12,6 +12,6 @@ from tests.contract.test_create import test_the_database_file_belongs_to_its_own
 from tests.contract.test_idempotency import *  # noqa: F403
 from tests.contract.test_reads import *  # noqa: F403
 from tests.contract.test_sessions import *  # noqa: F403
-from tests.engines.hosts import HOSTS as HOSTS
+from tests.engines.hosts import HOSTS  # noqa: F401 - whom the tests ask for
 
 del test_the_database_file_belongs_to_its_owner_alone  # that of SQLite
