@@ -14,7 +14,7 @@ from tests.engines.chdb import empty
 from tests.hosts.base import EVENTS, PRIVATE, an_event, default_options
 from tests.hosts.flask_faces import FlaskClient
 from tk_analytics_mw import Analytics
-from tk_analytics_mw.errors import ConfigurationError, StorageUnavailable
+from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, engine_target, schema, server_target
 from tk_analytics_mw.storage.urls import storage_from
 
@@ -138,4 +138,15 @@ def test_the_engine_takes_one_directory_a_process() -> None:
     storage.organisations()
     with pytest.raises(StorageUnavailable, match="chdb"):
         ClickHouseStorage(engine_target(f"/{target.path}-other")).organisations()
+    storage.close()
+
+
+def test_what_takes_too_long_is_given_up_and_a_write_that_does_is_no_fault_of_its_event() -> None:
+    pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
+    storage = ClickHouseStorage(empty(), durability="relaxed", timeout=0.2)
+    forever = "SELECT count() FROM numbers(1000000000000) WHERE sipHash64(number) = 1"
+    with pytest.raises(ReadTooLong):
+        storage._connections.rows(forever, {}, 0.2)
+    with pytest.raises(StorageUnavailable), storage._connections.writing() as client:
+        client.query(forever)
     storage.close()

@@ -23,8 +23,8 @@ WORK_SECONDS: Final = 3600.0
 
 CONNECT_SECONDS: Final = 3.0
 
-_TIMEOUT: Final = 159
-_TOO_MUCH: Final = frozenset({158, 241, 307, 396})  # rows, memory, bytes, size of the result
+_TOO_MUCH: Final = frozenset({158, 159, 241, 307, 396})
+"""Codes of what a question may take: rows, time, memory, bytes, size of the result."""
 
 # What ClickHouse says of values and not of itself: the fault of an event. We check them before, so these are rare.
 _OF_VALUES: Final = frozenset({6, 26, 27, 32, 38, 41, 53, 69, 70, 117, 131, 349, 407, 441})
@@ -89,7 +89,7 @@ class Connections:
             ReadTooLong: the time is over, or it takes too much memory.
             StorageUnavailable: the server is away, or cannot answer now.
         """
-        with self._client(seconds) as client:
+        with self._client(seconds, asks=True) as client:
             found: list[tuple[Any, ...]] = client.query(sql, parameters=dict(values)).result_rows
             return found
 
@@ -98,14 +98,16 @@ class Connections:
         self.process.close()
 
     @contextmanager
-    def _client(self, seconds: float) -> Iterator[Any]:
+    def _client(self, seconds: float, *, asks: bool = False) -> Iterator[Any]:
         process = self.process
         client = None
         try:
             client = process.take(seconds) or self._open(seconds)
             yield client
         except Exception as error:
-            ours = self._ours(error, seconds)
+            ours = self._ours(error)
+            if isinstance(ours, StorageUnavailable) and asks and getattr(error, "code", None) in _TOO_MUCH:
+                ours = ReadTooLong(seconds)
             if client is not None and (ours is None or isinstance(ours, ReadTooLong)):
                 process.put(seconds, client)  # there is nothing wrong with the connection
             elif client is not None:
@@ -133,7 +135,7 @@ class Connections:
             autogenerate_session_id=False,  # statements need no session, and threads would wait for one another
         )
 
-    def _ours(self, error: Exception, seconds: float) -> Exception | None:
+    def _ours(self, error: Exception) -> Exception | None:
         """The error as ours; ``None`` for one that is of values, or no error of ClickHouse's."""
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -144,8 +146,6 @@ class Connections:
         code = getattr(error, "code", None)
         if code in _OF_VALUES:
             return None
-        if (code == _TIMEOUT and seconds == READ_SECONDS) or code in _TOO_MUCH:
-            return ReadTooLong(seconds)
         # Of an error of the server's the text may hold the statement, and with it what somebody asked for.
         # (The password is in neither: that goes in a header.)
         told = str(error).partition("\n")[0][:300] if code is None else f"{getattr(error, 'name', None)}, code {code}"
