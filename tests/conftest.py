@@ -45,11 +45,9 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """What stores and reads is tested with Django's own database as well, and with PostgreSQL."""
     if "make_host" in metafunc.fixturenames:
-        faces = (
-            [*FACES, DjangoStored, FlaskOnPostgreSQL]
-            if metafunc.module.__name__.rpartition(".")[2] in STORING
-            else FACES
-        )
+        storing = metafunc.module.__name__.rpartition(".")[2] in STORING
+        faces = [*FACES, DjangoStored, FlaskOnPostgreSQL] if storing else FACES
+        faces = getattr(metafunc.module, "HOSTS", faces)  # a module may have hosts of its own
         metafunc.parametrize("make_host", faces, indirect=True, ids=lambda face: face.face)
 
 

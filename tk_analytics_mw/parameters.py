@@ -227,7 +227,7 @@ def cursor_of(place: Place) -> str:
     return urlsafe_b64encode(f"{place.created_at} {place.position}".encode()).decode().rstrip("=")
 
 
-_PLACE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\d{1,18})", re.ASCII)
+_PLACE = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (\d{1,19})", re.ASCII)
 
 
 def place_of(cursor: str | None) -> Place | None:
@@ -243,6 +243,6 @@ def place_of(cursor: str | None) -> Place | None:
     except ValueError:
         text = ""
     found = _PLACE.fullmatch(text)
-    if found is None:
+    if found is None or int(found[2]) > INT64_MAX:
         raise InvalidEvent.at("query", "cursor", msg="is not one that an answer held")
     return Place(found[1], int(found[2]))

@@ -41,7 +41,10 @@ GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--thread
 SERVERS = {
     name: command
     for command, names in (
-        (UVICORN, ("empty_asgi", "ours_asgi", "ours_durable", "ours_postgresql", "by_hand_asgi", *OLD)),
+        (
+            UVICORN,
+            ("empty_asgi", "ours_asgi", "ours_durable", "ours_postgresql", "ours_clickhouse", "by_hand_asgi", *OLD),
+        ),
         (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
     )
     for name in names
@@ -80,6 +83,7 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[load.Answered]]:
                     folder=ROOT,
                     environment={
                         "BENCH_DATABASE": str(Path(folder, f"{name}.db")),
+                        "BENCH_CLICKHOUSE": "yes" if name == "ours_clickhouse" else "",
                         "BENCH_POSTGRESQL": postgresql.fresh(),
                     },
                     before=core(0),
@@ -160,6 +164,11 @@ def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, s
             "uvicorn, one event a request, with a durable hook for each: ÷ without",
             ratio("ours_durable", "ours_asgi"),
             "≥ 0.75",
+        ),
+        (
+            "uvicorn, one event a request, in ClickHouse's engine in process: ÷ in SQLite",
+            ratio("ours_clickhouse", "ours_asgi"),
+            "≥ 0.3",
         ),
         (
             "uvicorn, one event a request, with PostgreSQL on the same machine: ÷ with SQLite",

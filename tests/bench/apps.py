@@ -30,6 +30,7 @@ from user_agents import parse
 
 from tests.bench.payload import ORIGIN, TOKEN
 from tk_analytics_mw import Analytics, EventType, PublicToken
+from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, engine_target
 
 DATABASE = os.environ.get("BENCH_DATABASE", "bench.db")
 
@@ -72,7 +73,19 @@ def our_durable_analytics() -> Analytics:
     return analytics
 
 
+def clickhouse_analytics() -> Analytics:
+    """The same in ClickHouse's own engine, whose directory is this process's alone."""
+    analytics = Analytics(
+        storage=f"clickhouse+chdb:///{DATABASE}",
+        tokens=[PublicToken(TOKEN, org_id="acme", domains=["shop.example.com"])],
+    )
+    if os.environ.get("BENCH_CLICKHOUSE"):
+        ClickHouseStorage(engine_target(f"/{DATABASE}")).migrate()
+    return analytics
+
+
 ours_asgi = our_analytics().asgi(empty_asgi)
+ours_clickhouse = clickhouse_analytics().asgi(empty_asgi)
 ours_keeping = ours_asgi  # on a database with old events, as the next one
 ours_retaining = our_analytics(retain_days=1).asgi(empty_asgi)
 ours_postgresql = our_shared_analytics().asgi(empty_asgi)

@@ -27,10 +27,11 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
 
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
-            ``memory://`` for tests; ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without
-            ``+driver``; ``django`` or ``django://alias`` for a database of the Django project; those that other
-            packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object
-            that has ``write`` and ``close``.
+            ``memory://`` for tests; ``clickhouse://user@host/shop`` and ``clickhouse+chdb:///directory``;
+            ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without ``+driver``; ``django``
+            or ``django://alias`` for a database of the Django project; those that other packages add by
+            :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object that has ``write``
+            and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 
@@ -97,6 +98,18 @@ def _memory(rest: str, _durability: str, _commit_timeout: float) -> Storage:
     return MemoryStorage()
 
 
+def _clickhouse(rest: str, durability: str, commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, server_target
+
+    return ClickHouseStorage(server_target(rest), durability=durability, timeout=commit_timeout)  # type: ignore[arg-type]
+
+
+def _chdb(rest: str, durability: str, commit_timeout: float) -> Storage:
+    from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, engine_target
+
+    return ClickHouseStorage(engine_target(rest), durability=durability, timeout=commit_timeout)  # type: ignore[arg-type]
+
+
 def _sql(setting: Any, durability: str, commit_timeout: float) -> Storage:
     try:
         from tk_analytics_mw.storage.sql import SqlStorage
@@ -108,7 +121,12 @@ def _sql(setting: Any, durability: str, commit_timeout: float) -> Storage:
     return SqlStorage(setting, durability=durability, commit_timeout=commit_timeout)  # type: ignore[arg-type]
 
 
-_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {"sqlite": _sqlite, "memory": _memory}
+_SCHEMES: Final[dict[str, Callable[[str, str, float], Storage]]] = {
+    "sqlite": _sqlite,
+    "memory": _memory,
+    "clickhouse": _clickhouse,
+    "clickhouse+chdb": _chdb,
+}
 
 _SQL: Final = ("postgresql", "mysql", "mariadb")
 """The databases that SQLAlchemy leads to; a driver of it may follow behind a plus."""

@@ -66,7 +66,9 @@ def test_a_url_of_sqlite_that_is_no_file_says_what_to_write(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["postgres://host/shop", "sqlite3:///a.db", "file:///a.db", "x-y+z.1://"])
 def test_another_scheme_says_which_are_known(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="known: sqlite, memory, postgresql, mysql"):
+    with pytest.raises(
+        ConfigurationError, match=r"known: sqlite, memory, clickhouse, clickhouse\+chdb, postgresql, mysql"
+    ):
         storage_of(url)
 
 

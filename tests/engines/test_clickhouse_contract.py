@@ -1,0 +1,17 @@
+"""The contract, its creates and its reads, with the events in ClickHouse: the same tests that every face passes."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
+pytest.importorskip("clickhouse_connect")
+
+from tests.contract.test_create import *  # noqa: F403
+from tests.contract.test_create import test_the_database_file_belongs_to_its_owner_alone
+from tests.contract.test_idempotency import *  # noqa: F403
+from tests.contract.test_reads import *  # noqa: F403
+from tests.contract.test_sessions import *  # noqa: F403
+from tests.engines.hosts import HOSTS  # noqa: F401 - whom the tests ask for
+
+del test_the_database_file_belongs_to_its_owner_alone  # that of SQLite

@@ -1,0 +1,213 @@
+"""Connections to ClickHouse, and its errors as ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
+from tk_analytics_mw.storage.clickhouse.target import Target
+
+logger: Final = logging.getLogger("tk_analytics_mw.storage")
+
+READ_SECONDS: Final = 5.0
+"""After which a question is given up."""
+
+WORK_SECONDS: Final = 3600.0
+"""For what an operator starts: migrations, and the rewriting of parts when events are erased."""
+
+CONNECT_SECONDS: Final = 3.0
+
+_TOO_MUCH: Final = frozenset({158, 159, 241, 307, 396})
+"""Codes of what a question may take: rows, time, memory, bytes, size of the result."""
+
+# What ClickHouse says of values and not of itself: the fault of an event. We check them before, so these are rare.
+_OF_VALUES: Final = frozenset({6, 26, 27, 32, 38, 41, 53, 69, 70, 117, 131, 349, 407, 441})
+
+_BASE: Final = {
+    "use_skip_indexes_if_final": 1,
+    "output_format_json_escape_forward_slashes": 0,
+    "output_format_json_quote_64bit_integers": 0,
+}
+
+
+class Connections:
+    """The connections of each process, opened on first use.
+
+    Args:
+        target: which ClickHouse.
+        timeout: seconds that a write may take.
+    """
+
+    def __init__(self, target: Target, *, timeout: float) -> None:
+        self.target = target
+        self.timeout = timeout
+        # By process. What was opened before a fork stays here in the child, untouched.
+        self._processes: dict[int, _Process] = {}
+        weakref.finalize(self, _close_own, self._processes)
+
+    @property
+    def process(self) -> _Process:
+        """What this process has."""
+        pid = os.getpid()
+        return self._processes.get(pid) or self._processes.setdefault(pid, _Process())
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """A client, for statements that write events. One thread of a process at a time has it.
+
+        Raises:
+            StorageUnavailable: the server is away, or cannot write now.
+        """
+        with _lock_of(self.target), self._client(self.timeout) as client:
+            yield client
+
+    @contextmanager
+    def working(self) -> Iterator[Any]:
+        """A client that has time.
+
+        Raises:
+            StorageUnavailable: the server is away, or cannot do it now.
+        """
+        with self._client(WORK_SECONDS) as client:
+            yield client
+
+    def rows(self, sql: str, values: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[tuple[Any, ...]]:
+        """Ask a question.
+
+        Args:
+            sql: with ``{name:Type}`` for each value.
+            values: by name.
+            seconds: after which it is given up.
+
+        Raises:
+            ReadTooLong: the time is over, or it takes too much memory.
+            StorageUnavailable: the server is away, or cannot answer now.
+        """
+        with self._client(seconds, asks=True) as client:
+            found: list[tuple[Any, ...]] = client.query(sql, parameters=dict(values)).result_rows
+            return found
+
+    def close(self) -> None:
+        """Close what this process has open. It is opened again when it is needed."""
+        self.process.close()
+
+    @contextmanager
+    def _client(self, seconds: float, *, asks: bool = False) -> Iterator[Any]:
+        process = self.process
+        client = None
+        try:
+            client = process.take(seconds) or self._open(seconds)
+            yield client
+        except Exception as error:
+            ours = self._ours(error)
+            if isinstance(ours, StorageUnavailable) and asks and getattr(error, "code", None) in _TOO_MUCH:
+                ours = ReadTooLong(seconds)
+            if client is not None and (ours is None or isinstance(ours, ReadTooLong)):
+                process.put(seconds, client)  # there is nothing wrong with the connection
+            elif client is not None:
+                with suppress(Exception):
+                    client.close()
+            if ours is None:
+                raise
+            raise ours from error
+        except BaseException:
+            if client is not None:
+                client.close()
+            raise
+        process.put(seconds, client)
+
+    def _open(self, seconds: float) -> Any:
+        connect = _driver(self.target)
+        settings = {**_BASE, "max_execution_time": seconds}
+        if self.target.path is not None:
+            return connect(**self.target.options(), settings=settings)
+        return connect(
+            **self.target.options(),
+            settings=settings,
+            connect_timeout=CONNECT_SECONDS,
+            send_receive_timeout=seconds + CONNECT_SECONDS,  # the server gives up before, and says so
+            autogenerate_session_id=False,  # statements need no session, and threads would wait for one another
+        )
+
+    def _ours(self, error: Exception) -> Exception | None:
+        """The error as ours; ``None`` for one that is of values, or no error of ClickHouse's."""
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+
+        if isinstance(error, (StorageUnavailable, ReadTooLong, ConfigurationError)):
+            return None
+        if not isinstance(error, (ClickHouseError, OSError)):
+            return None
+        code = getattr(error, "code", None)
+        if code in _OF_VALUES:
+            return None
+        # Of an error of the server's the text may hold the statement, and with it what somebody asked for.
+        # (The password is in neither: that goes in a header.)
+        told = str(error).partition("\n")[0][:300] if code is None else f"{getattr(error, 'name', None)}, code {code}"
+        logger.warning("ClickHouse: %s (%s)", told, self.target)
+        return StorageUnavailable(f"ClickHouse: {told} ({self.target})")
+
+
+class _Process:
+    """What one process has open."""
+
+    def __init__(self) -> None:
+        self.migrated = False
+        """Whether the tables were seen to be those of today."""
+        self._idle: dict[float, list[Any]] = {}
+        self._mutex = threading.Lock()
+
+    def take(self, seconds: float) -> Any:
+        with self._mutex:
+            idle = self._idle.get(seconds)
+            return idle.pop() if idle else None
+
+    def put(self, seconds: float, client: Any) -> None:
+        with self._mutex:
+            self._idle.setdefault(seconds, []).append(client)
+
+    def close(self) -> None:
+        self.migrated = False
+        with self._mutex:
+            clients = [client for idle in self._idle.values() for client in idle]
+            self._idle.clear()
+        for client in clients:
+            with suppress(Exception):
+                client.close()
+
+
+# Of who writes, by process and target: one that is held during a fork stays held in the child.
+_locks: Final[dict[tuple[int, str], threading.Lock]] = {}
+
+
+def _lock_of(target: Target) -> threading.Lock:
+    place = (os.getpid(), str(target))
+    return _locks.get(place) or _locks.setdefault(place, threading.Lock())
+
+
+def _close_own(processes: dict[int, _Process]) -> None:
+    own = processes.get(os.getpid())
+    if own is not None:
+        own.close()
+
+
+def _driver(target: Target) -> Any:
+    try:
+        import clickhouse_connect
+    except ImportError:
+        raise ConfigurationError(
+            "storage: clickhouse:// needs clickhouse-connect: pip install 'tk_analytics_mw[clickhouse]'"
+        ) from None
+    if target.path is not None:
+        try:
+            import chdb  # noqa: F401 - what clickhouse-connect needs for it
+        except ImportError:
+            raise ConfigurationError(
+                "storage: clickhouse+chdb:// needs the engine: pip install 'tk_analytics_mw[chdb]'"
+            ) from None
+    return clickhouse_connect.get_client

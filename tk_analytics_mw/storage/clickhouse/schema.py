@@ -1,0 +1,178 @@
+"""The tables in ClickHouse, and how they come about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from tk_analytics_mw.errors import StorageUnavailable
+from tk_analytics_mw.storage.clickhouse.connections import Connections
+from tk_analytics_mw.storage.clickhouse.target import Target
+
+EVENTS: Final = "tk_analytics_events"
+LOCAL: Final = "tk_analytics_events_local"
+"""The part of the events that one server of a cluster has; without a cluster there is none beside :data:`EVENTS`."""
+MIGRATIONS: Final = "tk_analytics_migrations"
+
+_COLUMNS: Final = """
+    org_id LowCardinality(String),
+    created_at DateTime64(3, 'UTC') CODEC(DoubleDelta, LZ4),
+    id FixedString(16),
+    event_type LowCardinality(String),
+    spelling LowCardinality(String),
+    session_id String,
+    event_metadata Nullable(String),
+    metadata_values Map(LowCardinality(String), String),
+    asset_id LowCardinality(Nullable(String)),
+    user_id Nullable(String),
+    config_id Nullable(String),
+    configuration Nullable(String),
+    configuration_values Map(LowCardinality(String), String),
+    device LowCardinality(Nullable(String)),
+    device_type LowCardinality(Nullable(String)),
+    device_family LowCardinality(Nullable(String)),
+    system LowCardinality(Nullable(String)),
+    browser LowCardinality(Nullable(String)),
+    user_agent LowCardinality(Nullable(String)),
+    metric Float64,
+    request_url LowCardinality(Nullable(String)),
+    request_origin LowCardinality(Nullable(String)),
+    referer LowCardinality(String),
+    idempotency_key Nullable(String),
+    position UInt64 DEFAULT generateSnowflakeID(),
+    first_wins UInt64 MATERIALIZED 18446744073709551615 - position
+"""
+
+# What a question may be for that the order of the table does not help with. The newest of what is rare is found
+# through the first ones, an export through the last one: positions nearly always follow the time.
+_INDEXES: Final = """,
+    INDEX by_session session_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_user user_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_asset asset_id TYPE bloom_filter(0.01) GRANULARITY 1,
+    INDEX by_key idempotency_key TYPE bloom_filter(0.001) GRANULARITY 1,
+    INDEX by_position position TYPE minmax GRANULARITY 1
+"""
+
+# Of the rows of one id the one with the greatest ``first_wins`` stays: the one that came first.
+_EVENTS: Final = """
+    CREATE TABLE IF NOT EXISTS {table}{on_cluster} ({columns}{indexes})
+    ENGINE = {engine}
+    PARTITION BY toYYYYMM(created_at)
+    ORDER BY (org_id, created_at, id)
+    SETTINGS {settings}
+"""
+_DISTRIBUTED: Final = """
+    CREATE TABLE IF NOT EXISTS {table}{on_cluster} ({columns})
+    ENGINE = Distributed('{cluster}', currentDatabase(), '{local}', sipHash64(id))
+"""
+_MIGRATIONS: Final = """
+    CREATE TABLE IF NOT EXISTS {table}{on_cluster} (name String, applied_at DateTime DEFAULT now())
+    ENGINE = {engine} ORDER BY name
+"""
+
+
+def statements(target: Target, *, durable: bool) -> dict[str, list[str]]:
+    """What each migration says, in their order.
+
+    Args:
+        target: the server.
+        durable: whether a part is synchronised with the disk before an insert is acknowledged.
+    """
+    on_cluster = "" if target.cluster is None else f" ON CLUSTER '{target.cluster}'"
+    synced = "fsync_after_insert = 1, fsync_part_directory = 1, " if durable else ""
+    words = {
+        "columns": _COLUMNS.rstrip(),
+        "on_cluster": on_cluster,
+        "cluster": target.cluster,
+        "local": LOCAL,
+        # A delete rewrites what it has to and no more; parts that nobody uses go soon.
+        "settings": f"{synced}old_parts_lifetime = 30, index_granularity = 8192",
+    }
+    if target.cluster is None:
+        made = [
+            _EVENTS.format(**words, table=EVENTS, indexes=_INDEXES.rstrip(), engine="ReplacingMergeTree(first_wins)")
+        ]
+    else:
+        # By database too: two of one cluster are not to replicate one another.
+        zookeeper = "'/clickhouse/tables/{shard}/{database}/{table}', '{replica}'"
+        made = [
+            _EVENTS.format(
+                **words,
+                table=LOCAL,
+                indexes=_INDEXES.rstrip(),
+                engine=f"ReplicatedReplacingMergeTree({zookeeper}, first_wins)",
+            ),
+            _DISTRIBUTED.format(**words, table=EVENTS),
+        ]
+    return {"0001_events": made}
+
+
+def pending(connections: Connections, *, durable: bool) -> Sequence[str]:
+    """See :meth:`MigratedStorage.pending <tk_analytics_mw.storage.migrations.MigratedStorage.pending>`."""
+    with connections.working() as client:
+        return _pending(client, statements(connections.target, durable=durable))
+
+
+def migrate(connections: Connections, *, durable: bool) -> Sequence[str]:
+    """See :meth:`MigratedStorage.migrate <tk_analytics_mw.storage.migrations.MigratedStorage.migrate>`.
+
+    Every statement may be repeated: should one of several fail, the migration is pending still.
+    """
+    target = connections.target
+    migrations = statements(target, durable=durable)
+    with connections.working() as client:
+        if target.path is not None:
+            client.command(f"CREATE DATABASE IF NOT EXISTS {target.database}")
+        names = _pending(client, migrations)
+        for statement in _bookkeeping(target) if names else ():
+            client.command(statement)
+        for name in names:
+            for statement in migrations[name]:
+                client.command(statement)
+            client.command(f"INSERT INTO {MIGRATIONS} (name) VALUES ('{name}')")  # noqa: S608 - names of ours
+    return names
+
+
+def check(connections: Connections, *, durable: bool) -> None:
+    """See once in a process that the tables are there.
+
+    Raises:
+        StorageUnavailable: they are not, or not those of today.
+    """
+    process = connections.process
+    if process.migrated:
+        return
+    names = pending(connections, durable=durable)
+    if names:
+        raise StorageUnavailable(
+            f"ClickHouse: its tables are not there, or old ({', '.join(names)}): run tk-analytics migrate "
+            f"({connections.target})"
+        )
+    process.migrated = True
+
+
+def _pending(client: Any, migrations: dict[str, list[str]]) -> list[str]:
+    there = client.query(
+        "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
+        parameters={"table": MIGRATIONS},
+    ).result_rows[0][0]
+    applied = {name for (name,) in client.query(f"SELECT name FROM {MIGRATIONS}").result_rows} if there else set()  # noqa: S608
+    return [name for name in migrations if name not in applied]
+
+
+def _bookkeeping(target: Target) -> Iterator[str]:
+    on_cluster, engine = "", "MergeTree"
+    if target.cluster is not None:
+        on_cluster = f" ON CLUSTER '{target.cluster}'"
+        # The same on every server, whatever its shard.
+        engine = "ReplicatedMergeTree('/clickhouse/tables/{database}/{table}', '{shard}-{replica}')"
+    yield _MIGRATIONS.format(table=MIGRATIONS, on_cluster=on_cluster, engine=engine)
+
+
+def types_of(names: Sequence[str]) -> list[str]:
+    """The types of columns, for an insert that need not ask for them."""
+    types = {}
+    for line in _COLUMNS.strip().split(",\n"):
+        name, _, rest = line.strip().partition(" ")
+        types[name] = rest.partition(" CODEC")[0].partition(" DEFAULT")[0].partition(" MATERIALIZED")[0]
+    return [types[name] for name in names]
