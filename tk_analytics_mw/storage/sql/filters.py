@@ -11,8 +11,8 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, FromClause, and_, false, func, not_, text, tuple_
 
 from tk_analytics_mw.queries import Filter, Order, Place
+from tk_analytics_mw.storage.exponents import written_out
 from tk_analytics_mw.storage.rows import moment_of
-from tk_analytics_mw.storage.sql.encoding import written_out
 from tk_analytics_mw.storage.sql.schema import events
 
 Conditions = list[Any]
