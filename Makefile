@@ -33,8 +33,8 @@ lint: $(VENV)/ready-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Two tests at a time: many of them wait for a server or a disk.
-PYTEST := python -m pytest --numprocesses 2 --dist worksteal
+# Three tests at a time: many of them wait for a server or a disk.
+PYTEST := python -m pytest --numprocesses 3 --dist worksteal
 
 test: lint
 	$(BIN)/$(PYTEST)

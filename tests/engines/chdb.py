@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from functools import lru_cache
@@ -11,15 +12,19 @@ from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, Target, engine
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 
 
+# With the last connection the engine ends, and leaves files open: some fifteen each time.
+_open: list[ClickHouseStorage] = []
+
+
 @lru_cache
 def engine() -> Target:
     """Where it is, with the tables of today."""
-    folder = tempfile.mkdtemp(prefix="clickhouse-")
+    folder = tempfile.mkdtemp(prefix="clickhouse-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     target = engine_target(f"/{folder}/engine")
     storage = ClickHouseStorage(target, durability="relaxed")
     storage.migrate()
-    storage.close()
+    _open.append(storage)
     return target
 
 
