@@ -11,7 +11,6 @@ from functools import lru_cache
 from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, Target, engine_target
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 
-
 # With the last connection the engine ends, and leaves files open: some fifteen each time.
 _open: list[ClickHouseStorage] = []
 

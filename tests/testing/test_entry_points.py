@@ -97,8 +97,10 @@ def test_a_package_is_loaded_when_it_is_asked_for_and_not_before(installed: Path
     [
         (
             {"storage": "no-such://hunter2@x"},
-            "known: sqlite, memory, clickhouse, clickhouse+chdb, postgresql, mysql, mariadb, broken, django, gone, "
-            "mono+test, notone. Further ones",
+            (
+                "known: sqlite, memory, clickhouse, clickhouse+chdb, postgresql, mysql, mariadb, broken, django, gone, "
+                "mono+test, notone. Further ones"
+            ),
         ),
         ({"storage": "broken://hunter2@x"}, "broken = mono_for_a_test:broken of mono-for-a-test fails with OSError"),
         ({"storage": "gone://hunter2@x"}, "gone = mono_for_a_test:Gone of mono-for-a-test cannot be loaded"),
