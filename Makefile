@@ -43,14 +43,15 @@ test: lint
 DJANGO ?= 4.2
 FACES ?= django_wsgi or django_asgi
 TESTS ?= tests/hosts_only tests/unit
+MATRIX := .venv-matrix/$(notdir $(PYTHON))-$(DJANGO)
 matrix:
-	rm -rf .venv-matrix
-	$(PYTHON) -m venv .venv-matrix
-	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	.venv-matrix/bin/python -m pip install --quiet --disable-pip-version-check \
+	rm -rf $(MATRIX)
+	$(PYTHON) -m venv $(MATRIX)
+	$(MATRIX)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(MATRIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group test
-	.venv-matrix/bin/$(PYTEST) -q $(TESTS)
-	.venv-matrix/bin/$(PYTEST) -q tests/contract -k "$(FACES)"
+	$(MATRIX)/bin/$(PYTEST) -q $(TESTS)
+	$(MATRIX)/bin/$(PYTEST) -q tests/contract -k "$(FACES)"
 
 bench: $(VENV)/ready-test
 	$(BIN)/python -m tests.bench

@@ -15,10 +15,12 @@ from typing import Any
 import pytest
 
 from tests.commands import run
+from tests.databases.postgresql import PostgreSQL
 from tk_analytics_mw.storage.copying import Copy
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.outbox import DeliveryQuery, Outcome, Subscription
 from tk_analytics_mw.storage.refusals import Refusal, Sample
+from tk_analytics_mw.storage.sql import SqlStorage
 from tk_analytics_mw.storage.sqlite import SqliteStorage
 from tk_analytics_mw.storage.tokens import StoredToken
 from tk_analytics_mw.testing import an_event
@@ -132,6 +134,36 @@ class Counting(MemoryStorage):
     def write(self, events: Any, due: Any = ()) -> Any:
         self.written += len(events)
         return super().write(events, due)
+
+
+def test_every_engine_gives_what_another_one_took(source: SqliteStorage, postgresql: PostgreSQL) -> None:
+    """Out of SQLite into a database server, from there into an analytics engine, and back."""
+    metadata = {"b": [1, 2.5, 1e300, None, True], "a": {"ü": "🛒"}, "n": 2**53}
+    source.write([an_event(1, event_metadata=metadata, configuration={}, metric=0.1, idempotency_key="k")], [MAIL])
+    source.write([an_event(number, org_id="rival", user_id="jane") for number in range(2, 700)])
+    pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
+    from tests.engines.chdb import empty
+    from tk_analytics_mw.storage.clickhouse import ClickHouseStorage
+
+    stations = [SqlStorage(postgresql.fresh()), ClickHouseStorage(empty(), durability="relaxed"), MemoryStorage()]
+    with pytest.raises(Exception, match="1 deliveries wait for mail"):
+        Copy(source, stations[1]).run(lambda done, total: None)
+    here: Any = source
+    for there in stations:
+        if isinstance(there, ClickHouseStorage):
+            here.outbox.discard(DeliveryQuery(), why="they go no further", now=time.time())
+        work = Copy(here, there)
+        work.run(lambda done, total: None)
+        assert {org_id: both[0].events for org_id, both in work.totals(lambda done, total: None).items()} == {
+            "acme": 1,
+            "rival": 698,
+        }
+        for mine, theirs in work.totals(lambda done, total: None).values():
+            assert mine == theirs
+        if here is not source:
+            here.close()
+        here = there
+    assert here.reader.event("acme", an_event(1).id) == source.reader.event("acme", an_event(1).id)
 
 
 def test_a_difference_is_told_and_an_error(source: SqliteStorage, target: SqliteStorage, tmp_path: Path) -> None:

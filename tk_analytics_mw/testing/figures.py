@@ -141,6 +141,8 @@ class FiguresSuite(Opened):
     def test_every_figure_is_what_plain_python_says(
         self, storage: Any, rebuilt: bool, first: Any, then: Any, last: Any
     ) -> None:
+        if self.enough():
+            return
         both = _Both(storage)
         both.store(first)
         for what, *how in then:

@@ -9,11 +9,10 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from types import FunctionType
 from typing import Any, ClassVar, Final
 
 import pytest
-from hypothesis import HealthCheck, is_hypothesis_test, settings
+from hypothesis import HealthCheck, settings
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter
@@ -37,17 +36,6 @@ def new_organisation() -> str:
     return f"org-{next(_numbers)}"
 
 
-def _with_examples(test: Any, number: int) -> Any:
-    """A copy of a property test with at most so many examples."""
-    copy = FunctionType(test.__code__, test.__globals__, test.__name__, test.__defaults__, test.__closure__)
-    copy.__dict__.update(test.__dict__)
-    copy.__kwdefaults__ = test.__kwdefaults__
-    copy.__qualname__, copy.__doc__ = test.__qualname__, test.__doc__
-    now = test._hypothesis_internal_use_settings
-    copy._hypothesis_internal_use_settings = settings(now, max_examples=min(number, now.max_examples))  # type: ignore[attr-defined]
-    return copy
-
-
 class Opened:
     """A suite of tests of a storage. Subclass it with the fixture ``open_storage``."""
 
@@ -60,12 +48,12 @@ class Opened:
     most_examples: ClassVar[int | None] = None
     """Of each property test, for a storage that takes its time; ``None`` for as many as the suite has for all."""
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if cls.most_examples is not None:
-            for name, test in [(name, getattr(cls, name)) for name in dir(cls)]:
-                if is_hypothesis_test(test):
-                    setattr(cls, name, _with_examples(test, cls.most_examples))
+    examples_seen = 0
+
+    def enough(self) -> bool:
+        """Whether a property test has tried as many examples as it is to: then it ends before it has begun."""
+        self.examples_seen += 1
+        return self.most_examples is not None and self.examples_seen > self.most_examples
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:

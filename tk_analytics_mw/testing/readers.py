@@ -112,6 +112,8 @@ class ReaderSuite(Opened):
     def test_every_answer_is_that_of_a_plain_list(
         self, storage: Any, made: list[dict[str, Any]], filters: list[Filter], limit: int, skip: int
     ) -> None:
+        if self.enough():
+            return
         org_id = new_organisation()
         model = self.fill(storage, org_id, made)
         for wanted in filters:
@@ -125,6 +127,8 @@ class ReaderSuite(Opened):
     def test_an_export_is_every_event_once_in_the_order_of_commits(
         self, storage: Any, made: list[dict[str, Any]], wanted: Filter
     ) -> None:
+        if self.enough():
+            return
         org_id = new_organisation()
         wanted = replace(wanted, org_id=org_id)
         after = storage.reader.last_position()

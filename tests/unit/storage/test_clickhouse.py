@@ -15,7 +15,7 @@ pytest.importorskip("clickhouse_connect")
 
 class ClickHouse(Opened):
     several_processes = False
-    most_examples = 5
+    most_examples = 10
 
     @pytest.fixture
     def open_storage(self) -> OpenStorage:
@@ -30,7 +30,7 @@ class TestClickHouseReader(ClickHouse, ReaderSuite): ...
 
 
 class TestClickHouseFigures(ClickHouse, FiguresSuite):
-    most_examples = 2  # of some 200 questions each
+    most_examples = 20
 
 
 class TestClickHouseErasure(ClickHouse, ErasureSuite): ...
