@@ -41,6 +41,7 @@ test: lint
 
 # The faces once more on another Python or Django: make matrix PYTHON=python3.13 DJANGO=6.0
 DJANGO ?= 4.2
+GROUP ?= test
 FACES ?= django_wsgi or django_asgi
 TESTS ?= tests/hosts_only tests/unit
 MATRIX := .venv-matrix/$(notdir $(PYTHON))-$(DJANGO)
@@ -49,7 +50,7 @@ matrix:
 	$(PYTHON) -m venv $(MATRIX)
 	$(MATRIX)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	$(MATRIX)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
-		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group test
+		--editable ".[flask,django,fastapi]" "django~=$(DJANGO).0" --group $(GROUP)
 	$(MATRIX)/bin/$(PYTEST) -q $(TESTS)
 	$(MATRIX)/bin/$(PYTEST) -q tests/contract -k "$(FACES)"
 
