@@ -183,6 +183,11 @@ def test_a_storage_that_keeps_no_deliveries_takes_none_that_wait(source: SqliteS
         Copy(source, Plain()).run(lambda done, total: None)
 
 
+def test_a_source_without_events_is_an_error(tmp_path: Path) -> None:
+    told = run("copy", "--from", "sqlite:///typo.db", "--to", "sqlite:///new.db", folder=tmp_path, expect=1)
+    assert "behind --from" in told.stderr
+
+
 def test_a_url_that_is_none_is_the_command_lines_fault(tmp_path: Path) -> None:
     told = run("copy", "--from", "sqlite:///old.db", "--to", "mysql:/x", folder=tmp_path, expect=2)
     assert "--to" in told.stderr

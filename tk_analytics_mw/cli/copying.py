@@ -33,7 +33,7 @@ def copy(source_url: str, target_url: str, as_json: bool) -> None:
 
     URLs are those of the setting storage. One with a password is better given in the environment.
 
-    The exit code is 1 if the target does not hold the same events in the end.
+    The exit code is 1 if the target does not hold the same events in the end, or there are none.
     """
     try:
         with closing(_opened("--from", source_url)) as source, closing(_opened("--to", target_url)) as target:
@@ -54,6 +54,8 @@ def copy(source_url: str, target_url: str, as_json: bool) -> None:
         _tell(totals)
         for what in work.left:
             click.echo(f"stays behind: {what}", err=True)
+    if not totals:  # an SQLite file whose name is wrong is a new one, and empty
+        raise click.ClickException("There are no events in it. Is the URL behind --from right?")
     if not same:
         raise click.ClickException("The target does not hold the same events. Did something else write to it?")
 
@@ -75,8 +77,6 @@ def _tell(totals: Mapping[str, tuple[Total, Total | None]]) -> None:
         else:
             line += ", both"
         click.echo(line)
-    if not totals:
-        click.echo("There are no events in it. Is the URL behind --from right?", err=True)
 
 
 def _json(total: Total | None) -> dict[str, int | str] | None:
