@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.making import run_script
+from tk_analytics_mw import Analytics
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.base import Storage
@@ -147,3 +149,21 @@ def test_what_a_sql_database_needs_and_is_not_installed_is_named_with_its_extra(
     )
     assert missing in said
     assert f'pip install "tk_analytics_mw[{extra}]"' in said
+
+
+@pytest.mark.parametrize(
+    ("url", "missing", "extra"),
+    [
+        ("clickhouse://shop:hunter2@127.0.0.1:1/shop", "clickhouse_connect", "clickhouse"),
+        ("clickhouse+chdb:///analytics", "clickhouse_connect", "chdb"),
+        ("clickhouse+chdb:///analytics", "chdb", "chdb"),
+    ],
+)
+def test_a_package_that_clickhouse_lacks_is_named_at_the_start(
+    url: str, missing: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(ConfigurationError, match=rf"needs {missing}: .*tk_analytics_mw\[{extra}\]") as caught:
+        Analytics(storage=url)
+    assert "hunter2" not in str(caught.value)

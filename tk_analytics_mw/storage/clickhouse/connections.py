@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any, Final
 
 from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
@@ -42,9 +43,13 @@ class Connections:
     Args:
         target: which ClickHouse.
         timeout: seconds that a write may take.
+
+    Raises:
+        ConfigurationError: a package for it is not installed.
     """
 
     def __init__(self, target: Target, *, timeout: float) -> None:
+        _check_installed(target)
         self.target = target
         self.timeout = timeout
         # By process. What was opened before a fork stays here in the child, untouched.
@@ -123,11 +128,12 @@ class Connections:
         process.put(seconds, client)
 
     def _open(self, seconds: float) -> Any:
-        connect = _driver(self.target)
+        from clickhouse_connect import get_client
+
         settings = {**_BASE, "max_execution_time": seconds}
         if self.target.path is not None:
-            return connect(**self.target.options(), settings=settings)
-        return connect(
+            return get_client(**self.target.options(), settings=settings)
+        return get_client(
             **self.target.options(),
             settings=settings,
             connect_timeout=CONNECT_SECONDS,
@@ -196,18 +202,11 @@ def _close_own(processes: dict[int, _Process]) -> None:
         own.close()
 
 
-def _driver(target: Target) -> Any:
-    try:
-        import clickhouse_connect
-    except ImportError:
-        raise ConfigurationError(
-            "storage: clickhouse:// needs clickhouse-connect: pip install 'tk_analytics_mw[clickhouse]'"
-        ) from None
-    if target.path is not None:
-        try:
-            import chdb  # noqa: F401 - what clickhouse-connect needs for it
-        except ImportError:
-            raise ConfigurationError(
-                "storage: clickhouse+chdb:// needs the engine: pip install 'tk_analytics_mw[chdb]'"
-            ) from None
-    return clickhouse_connect.get_client
+def _check_installed(target: Target) -> None:
+    """See at the start that what is imported at the first use is there."""
+    needed = (
+        {"clickhouse_connect": "clickhouse"} if target.path is None else {"clickhouse_connect": "chdb", "chdb": "chdb"}
+    )
+    for module, extra in needed.items():
+        if find_spec(module) is None:
+            raise ConfigurationError(f'storage: ClickHouse needs {module}: pip install "tk_analytics_mw[{extra}]"')
