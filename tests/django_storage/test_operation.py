@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import threading
 import time
@@ -69,6 +71,22 @@ def test_threads_that_end_leave_no_connection_behind(
             thread.join()
         assert open_now(postgresql_settings) == (0 if age == 0 else 1)
         storage.close()
+        eventually(lambda: open_now(postgresql_settings) == 0)
+
+
+@pytest.mark.parametrize("closes", [DjangoStorage.close, lambda storage: None], ids=["close", "garbage"])
+def test_connections_are_closed_in_a_thread_with_an_event_loop_as_well(
+    postgresql_settings: dict[str, Any], eventually: Any, closes: Callable[[DjangoStorage], None]
+) -> None:
+    async def ends(held: list[DjangoStorage]) -> None:
+        closes(held.pop())
+        gc.collect()
+
+    with database({**postgresql_settings, "CONN_MAX_AGE": None}):
+        held = [open_storage(f"django://{ALIAS}", durability="relaxed", commit_timeout=5)]
+        held[0].write([an_event(1)])
+        assert open_now(postgresql_settings) == 1
+        asyncio.run(ends(held))
         eventually(lambda: open_now(postgresql_settings) == 0)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
@@ -13,9 +13,14 @@ Connection = TypeVar("Connection", bound=Any)
 
 
 class Idle(Generic[Connection]):
-    """Idle connections, and how many are in use: a fork waits for those."""
+    """Idle connections, and how many are in use: a fork waits for those.
 
-    def __init__(self) -> None:
+    Args:
+        close: closes a connection, in whatever thread: of a fork, or where garbage is collected.
+    """
+
+    def __init__(self, close: Callable[[Connection], None] = lambda connection: connection.close()) -> None:
+        self._close_one = close
         self.key: Any = None
         """Tells what the idle connections lead to from what they led to before: a file, a name."""
         self._idle: list[Connection] = []
@@ -47,7 +52,7 @@ class Idle(Generic[Connection]):
             if key == self.key:
                 self._idle.append(connection)
                 return
-        connection.close()
+        self._close_one(connection)
 
     def close(self, wait: float = 0.0) -> bool:
         """Close the idle connections.
@@ -66,4 +71,4 @@ class Idle(Generic[Connection]):
 
     def _close_idle(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            self._close_one(self._idle.pop())

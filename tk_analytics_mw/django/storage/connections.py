@@ -239,7 +239,15 @@ class _Process:
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        self.idle: Idle[Any] = Idle()
+        self.idle: Idle[Any] = Idle(_close)
+
+
+def _close(connection: Any) -> None:
+    # Not with its own close(), which refuses a thread that has an event loop: garbage may be collected there, and a
+    # fork be made.
+    if connection.connection is not None:
+        connection.connection.close()
+        connection.connection = None
 
 
 def _close_own(processes: dict[int, _Process]) -> None:
