@@ -14,14 +14,18 @@ import sqlite3
 import statistics
 import sys
 import tempfile
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.bench import inprocess, load, made, reads
 from tests.bench.payload import BATCH, MANY, ONE
 from tests.databases.postgresql import PostgreSQL
 from tests.serving import serving
+from tk_analytics_mw.storage.migrations import MigratedStorage
+from tk_analytics_mw.storage.urls import storage_from
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -38,16 +42,30 @@ OLD_EVENTS = 100_000
 
 UVICORN = ("uvicorn", "--workers", "1", "--no-access-log", "--log-level", "warning", "--port", "{port}")
 GUNICORN = ("gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads", "32", "--bind", "127.0.0.1:{port}")
+FILE = "sqlite:///{folder}/{name}.db"
+
+
+class Server(NamedTuple):
+    """An application on a server."""
+
+    command: tuple[str, ...]
+    app: str
+    """Module in :mod:`tests.bench.apps`, and name there."""
+    storage: str = FILE
+
+
 SERVERS = {
-    name: command
-    for command, names in (
-        (
-            UVICORN,
-            ("empty_asgi", "ours_asgi", "ours_durable", "ours_postgresql", "ours_clickhouse", "by_hand_asgi", *OLD),
-        ),
-        (GUNICORN, ("empty_wsgi", "ours_wsgi", "by_hand_wsgi")),
-    )
-    for name in names
+    "empty_asgi": Server(UVICORN, "empty:empty_asgi"),
+    "ours_asgi": Server(UVICORN, "ours:ours_asgi"),
+    "ours_durable": Server(UVICORN, "ours_durable:ours_durable"),
+    "ours_postgresql": Server(UVICORN, "ours:ours_asgi", "{postgresql}"),
+    "ours_clickhouse": Server(UVICORN, "ours:ours_asgi", "clickhouse+chdb:///{folder}/{name}"),
+    "by_hand_asgi": Server(UVICORN, "by_hand_asgi:by_hand_asgi"),
+    "ours_keeping": Server(UVICORN, "ours:ours_asgi"),
+    "ours_retaining": Server(UVICORN, "ours:ours_retaining"),
+    "empty_wsgi": Server(GUNICORN, "empty:empty_wsgi"),
+    "ours_wsgi": Server(GUNICORN, "ours:ours_wsgi"),
+    "by_hand_wsgi": Server(GUNICORN, "by_hand_wsgi:by_hand_wsgi"),
 }
 LOADS = {
     **{name: (name, ONE, CONNECTIONS) for name in SERVERS},
@@ -63,6 +81,26 @@ def core(number: int) -> list[str]:
     return [taskset, "-c", str(number)] if taskset and (os.cpu_count() or 1) > 1 else []
 
 
+@contextmanager
+def start(server: Server, **where: str) -> Iterator[tuple[str, int]]:
+    """Run a server. The tables of its storage are there already, as on every day but the first."""
+    url = server.storage.format_map(where)
+    if server.app.startswith("ours"):
+        storage = storage_from(url, durability="full", commit_timeout=5.0)
+        if isinstance(storage, MigratedStorage):
+            list(storage.migrate())
+        storage.write([])
+        storage.close()
+    with serving(
+        *server.command,
+        f"tests.bench.apps.{server.app}",
+        folder=ROOT,
+        environment={"BENCH_STORAGE": url},
+        before=core(0),
+    ) as address:
+        yield address
+
+
 def throughput(rounds: int, seconds: float) -> dict[str, list[load.Answered]]:
     """How fast each load is answered, round by round.
 
@@ -76,20 +114,8 @@ def throughput(rounds: int, seconds: float) -> dict[str, list[load.Answered]]:
         postgresql = PostgreSQL(durable=True)
         running.callback(postgresql.remove)
         addresses = {
-            name: running.enter_context(
-                serving(
-                    *command,
-                    f"tests.bench.apps:{name}",
-                    folder=ROOT,
-                    environment={
-                        "BENCH_DATABASE": str(Path(folder, f"{name}.db")),
-                        "BENCH_CLICKHOUSE": "yes" if name == "ours_clickhouse" else "",
-                        "BENCH_POSTGRESQL": postgresql.fresh(),
-                    },
-                    before=core(0),
-                )
-            )
-            for name, command in SERVERS.items()
+            name: running.enter_context(start(server, name=name, folder=folder, postgresql=postgresql.fresh()))
+            for name, server in SERVERS.items()
         }
 
         def measure(name: str, duration: float) -> load.Answered:

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from tests.bench.apps import empty_asgi, empty_wsgi
+from tests.bench.apps.empty import empty_asgi, empty_wsgi
 from tk_analytics_mw import Analytics, Event
 from tk_analytics_mw.delivery import BATCH
 from tk_analytics_mw.identifiers import new_event_id
