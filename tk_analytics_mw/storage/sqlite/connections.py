@@ -20,10 +20,10 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.idle import Idle
@@ -75,13 +75,26 @@ class Connections:
         Raises:
             StorageUnavailable: the file is locked, full, away, or no database.
         """
+        with self._writing() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+    def execute(self, statement: str, values: Sequence[Any]) -> None:
+        """A transaction of one statement: SQLite's own, for which the interpreter's lock is given up once.
+
+        Raises:
+            StorageUnavailable: as of :meth:`transaction`.
+        """
+        with self._writing() as connection:
+            connection.execute(statement, values)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
         process = self._process()
         with process.lock:
             try:
-                connection = self._connection(process)
-                connection.execute("BEGIN IMMEDIATE")
-                yield connection
-                connection.execute("COMMIT")
+                yield self._connection(process)
             except BaseException as error:
                 self._give_up(process)
                 if isinstance(error, (sqlite3.OperationalError, OSError)) or type(error) is sqlite3.DatabaseError:

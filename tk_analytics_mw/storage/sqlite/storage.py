@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,15 +33,9 @@ Durability = Literal["full", "relaxed"]
 _NAMES: Final = ", ".join(COLUMNS)
 _ROW: Final = f"({', '.join('?' * len(COLUMNS))})"
 
-# Rows a statement, largest first. One statement of 32 rows takes two thirds of the time of 32 statements,
-# and gives up the interpreter's lock once instead of 32 times: under ASGI the event loop competes for it.
-# SQLite before 3.32 allows 999 values a statement, later ones 32,766.
-_MOST_ROWS: Final = 256 if sqlite3.sqlite_version_info >= (3, 32) else 32
-_INSERTS: Final = tuple(
-    (rows, f"INSERT INTO events ({_NAMES}) VALUES {', '.join([_ROW] * rows)} ON CONFLICT DO NOTHING")  # noqa: S608
-    for rows in (256, 128, 64, 32, 16, 8, 4, 2, 1)
-    if rows <= _MOST_ROWS
-)
+# Rows of one statement. One of 32 rows takes two thirds of the time of 32 statements, and gives up the interpreter's
+# lock once instead of 32 times: event loop and other threads compete for it. SQLite before 3.32 allows 999 values.
+_MOST_ROWS: Final = min(64, 999 // len(COLUMNS)) if sqlite3.sqlite_version_info < (3, 32) else 64
 _SELECT_BY_KEY: Final = f"SELECT {_NAMES} FROM events WHERE org_id = ? AND idempotency_key = ?"  # noqa: S608
 
 
@@ -82,6 +77,9 @@ class SqliteStorage:
         """
         rows = [row_of(event) for event in events]
         keyed = [number for number, event in enumerate(events) if event.idempotency_key is not None]
+        if not due and not keyed and 0 < len(rows) <= _MOST_ROWS:  # nearly always
+            self._connections.execute(_insert_of(len(rows)), tuple(chain.from_iterable(rows)))
+            return None
         with self._connections.transaction() as connection:
             last = self.outbox.last_position(connection) if due else 0
             _insert(connection, rows)
@@ -112,11 +110,14 @@ class SqliteStorage:
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-    done = 0
-    for size, statement in _INSERTS:
-        while len(rows) - done >= size:
-            connection.execute(statement, tuple(chain.from_iterable(rows[done : done + size])))
-            done += size
+    for start in range(0, len(rows), _MOST_ROWS):
+        some = rows[start : start + _MOST_ROWS]
+        connection.execute(_insert_of(len(some)), tuple(chain.from_iterable(some)))
+
+
+@cache  # as does the connection, with the statements that it has prepared
+def _insert_of(rows: int) -> str:
+    return f"INSERT INTO events ({_NAMES}) VALUES {', '.join([_ROW] * rows)} ON CONFLICT DO NOTHING"  # noqa: S608
 
 
 def _first(connection: sqlite3.Connection, event: Event) -> Event:
