@@ -164,6 +164,12 @@ async def keep(
         return events, ()
     if not parts.hooks and not parts.receivers():
         return await waits.commit(parts.commits, events), ()
+    return await _keep_with_hooks(events, parts, waits, sender)
+
+
+async def _keep_with_hooks(
+    events: Sequence[Event], parts: Parts, waits: Waits, sender: Sender | None
+) -> tuple[Sequence[Event | Exception], Calls]:
     outcomes, prepared = await _prepare(events, parts, waits, sender)
     if prepared:
         stored = await waits.commit(parts.commits, list(prepared.values()))
