@@ -92,37 +92,35 @@ class GroupCommit:
                 queue.hand_over(ticket)
         return ticket.result()
 
-    async def write_awaiting(self, events: Sequence[Event]) -> Sequence[Outcome]:
-        """Give the outcome of each event, suspending the task until it is known.
+    def write_awaiting(self, events: Sequence[Event]) -> Awaitable[Sequence[Outcome]]:
+        """Give what to await for the outcome of each event.
 
         Raises:
             StorageUnavailable: the queue is full.
         """
         queue = self._loop_queue()
         self._check_room(queue.length, events)
-        ticket = _Ticket(events, self._clock())
-        waiter = queue.add(ticket)
+        outcome = queue.add(_Ticket(events, self._clock()))
         if not queue.busy:
             queue.busy = True
             _spawn(self._drain, queue)
-        await queue.wait(waiter)
-        return ticket.result()
+        return outcome
 
     async def _drain(self, queue: _LoopQueue) -> None:
         try:
             while queue.waiting:
                 for _ in range(GATHER):
                     await anyio.lowlevel.checkpoint()
-                tickets, waiters = queue.take()
+                tickets = queue.take()
                 try:
                     await anyio.to_thread.run_sync(self._write_tickets, tickets, limiter=queue.limiter)
                 except Exception:
                     logger.exception("a batch of %d requests could not be written", len(tickets))
                 finally:
-                    queue.wake(waiters)
+                    queue.wake(tickets)
         finally:
             queue.busy = False
-            queue.wake(queue.take()[1])  # somebody is left only if the loop is being torn down
+            queue.wake(queue.take())  # somebody is left only if the loop is being torn down
 
     def _loop_queue(self) -> _LoopQueue:
         try:
@@ -181,7 +179,7 @@ class GroupCommit:
 class _Ticket:
     """What one request waits for."""
 
-    __slots__ = ("batch", "events", "outcomes", "since", "wake")
+    __slots__ = ("batch", "events", "outcomes", "since", "waiter", "wake")
 
     def __init__(self, events: Sequence[Event], since: float) -> None:
         self.events = events
@@ -189,6 +187,7 @@ class _Ticket:
         self.outcomes: Sequence[Outcome] = ()
         self.batch: list[_Ticket] | None = None  # of the thread that writes
         self.wake: threading.Lock | None = None  # of a thread that waits
+        self.waiter: Any = None  # of a task that waits
 
     def result(self) -> Sequence[Outcome]:
         """The outcomes, once the write is over."""
@@ -245,34 +244,34 @@ class _LoopQueue:
         self.length = 0
         self.busy = False
         self.limiter = anyio.CapacityLimiter(1)  # ours: the host's threads may all be taken
-        self._waiters: list[Any] = []
 
-    def add(self, ticket: _Ticket) -> Any:
-        """Put a ticket into the queue; give what its task is to :meth:`wait` for."""
-        # A bare future costs half of an event, which makes one anyway.
-        waiter = anyio.Event() if self.loop is None else self.loop.create_future()
+    def add(self, ticket: _Ticket) -> Awaitable[Sequence[Outcome]]:
+        """Put a ticket into the queue; give what to await for its outcomes."""
         self.waiting.append(ticket)
         self.length += len(ticket.events)
-        self._waiters.append(waiter)
-        return waiter
+        if self.loop is None:
+            ticket.waiter = anyio.Event()
+            return _wait(ticket)
+        ticket.waiter = future = self.loop.create_future()  # costs half of an event, which makes one anyway
+        return future  # type: ignore[no-any-return]
 
-    def take(self) -> tuple[list[_Ticket], list[Any]]:
-        """Take all tickets, and those who wait for them."""
-        taken = self.waiting, self._waiters
-        self.waiting, self.length, self._waiters = [], 0, []
+    def take(self) -> list[_Ticket]:
+        """Take all tickets."""
+        taken, self.waiting, self.length = self.waiting, [], 0
         return taken
 
-    def wait(self, waiter: Any) -> Awaitable[Any]:
-        """Wait for :meth:`wake`."""
-        return waiter.wait() if self.loop is None else waiter  # type: ignore[no-any-return]
-
-    def wake(self, waiters: Sequence[Any]) -> None:
-        """Let them go on."""
-        for waiter in waiters:
+    def wake(self, tickets: Sequence[_Ticket]) -> None:
+        """Let those go on who brought these tickets."""
+        for ticket in tickets:
             if self.loop is None:
-                waiter.set()
-            elif not waiter.done():  # its task may have been cancelled
-                waiter.set_result(None)
+                ticket.waiter.set()
+            elif not ticket.waiter.done():  # its task may have been cancelled
+                ticket.waiter.set_result(ticket.result())
+
+
+async def _wait(ticket: _Ticket) -> Sequence[Outcome]:
+    await ticket.waiter.wait()
+    return ticket.result()
 
 
 _tasks: set[asyncio.Task[Any]] = set()  # a loop keeps only weak references to its tasks

@@ -388,11 +388,14 @@ def living_tasks(backend: str) -> int:
 def test_an_idle_loop_has_no_task_of_ours(storage: Memory, backend: str) -> None:
     commits = GroupCommit(storage, queue_limit=1000, timeout=60.0)
 
+    async def write(number: int) -> None:
+        await commits.write_awaiting([an_event(f"e{number}")])
+
     async def main() -> None:
         before = living_tasks(backend)
         async with anyio.create_task_group() as tasks:
             for number in range(50):
-                tasks.start_soon(commits.write_awaiting, [an_event(f"e{number}")])
+                tasks.start_soon(write, number)
         assert len(storage.stored) == 50
         with anyio.fail_after(PATIENCE):
             while living_tasks(backend) > before:
