@@ -466,21 +466,23 @@ def test_a_small_site_delivers_in_the_process_that_stores(tmp_path: Path, eventu
 
 def test_a_process_that_ends_lets_the_call_under_way_end_first(tmp_path: Path) -> None:
     script = f"""
-import time
+import threading, time
 from tk_analytics_mw import Analytics, EventType
 analytics = Analytics(storage="sqlite:///{tmp_path}/analytics.db", deliver_in_process=True)
+began = threading.Event()
 
 @analytics.on(durable=True, name="mail")
 def function(event, delivery):
     print("began", flush=True)
+    began.set()
     time.sleep(0.3)
     print("ended", flush=True)
 
 analytics.record(EventType.ORDERED, org_id="acme", session_id="s")
-time.sleep(0.2)
+began.wait()
 """
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout == "began\nended\n"
     assert "Error" not in done.stderr
