@@ -50,7 +50,7 @@ def rows(database: Path, query: str = "SELECT event_type FROM events ORDER BY id
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         if time.monotonic() > deadline:
             return False

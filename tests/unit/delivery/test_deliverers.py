@@ -16,7 +16,7 @@ from tk_analytics_mw.storage.outbox import Delivery
 
 def test_a_slow_function_holds_up_its_own_deliveries_only(shop: Shop) -> None:
     slow, quick = threading.Event(), threading.Event()
-    shop.on(lambda event, delivery: slow.wait(10))
+    shop.on(lambda event, delivery: slow.wait(60))
 
     @shop.analytics.on(durable=True, name="quick")
     def function(event: Event, delivery: Delivery) -> None:
@@ -25,39 +25,48 @@ def test_a_slow_function_holds_up_its_own_deliveries_only(shop: Shop) -> None:
     shop.store("e-1")
     thread = threading.Thread(target=shop.deliver)
     thread.start()
-    assert quick.wait(5)
+    assert quick.wait(30)
     assert not slow.is_set()
     slow.set()
     thread.join()
     assert shop.storage.outbox.counts()["mail"].delivered == 1
 
 
-def test_a_lease_is_renewed_while_a_long_function_runs(shop: Shop) -> None:
-    """Real time here: the lease of 0.3 s ends twice while the function runs."""
-    shop.on(lambda event, delivery: time.sleep(0.9))
+def test_a_lease_is_renewed_while_a_long_function_runs(shop: Shop, eventually: Callable[..., None]) -> None:
+    """Real time here: the lease of a second ends twice while the function runs."""
+    shop.on(lambda event, delivery: time.sleep(2.2))
     shop.store("e-1")
     stop = threading.Event()
-    several = [threading.Thread(target=shop.deliverer(lease=0.3, clock=time.time).run, args=(stop,)) for _ in range(3)]
+    several = [threading.Thread(target=shop.deliverer(lease=1.0, clock=time.time).run, args=(stop,)) for _ in range(3)]
     for thread in several:
         thread.start()
-    time.sleep(1.5)
+    eventually(lambda: shop.states() == {"e-1": "delivered"})
     stop.set()
     for thread in several:
         thread.join()
     assert shop.calls == [("e-1", 1)]
-    assert shop.states() == {"e-1": "delivered"}
 
 
 def test_what_one_deliverer_claims_is_what_it_can_do_soon(shop: Shop) -> None:
     """Of slow calls the others get their share, whoever comes first."""
-    shop.on(lambda event, delivery: time.sleep(0.6))
+    began, go_on = threading.Event(), threading.Event()
+
+    def behave(event: Event, delivery: Delivery) -> None:
+        if event.id == "e-0":
+            time.sleep(0.6)
+        else:
+            began.set()
+            go_on.wait(60)
+
+    shop.on(behave)
     shop.store(*(f"e-{number}" for number in range(6)))
     stop = threading.Event()
     thread = threading.Thread(target=shop.deliverer().run, args=(stop,))
     thread.start()
-    time.sleep(0.9)
+    assert began.wait(30)
     assert sorted(shop.states().values()) == ["delivered", *["pending"] * 4, "running"]
     stop.set()
+    go_on.set()
     thread.join()
     assert sorted(shop.states().values()) == ["delivered", "delivered", *["pending"] * 4]
 
@@ -68,14 +77,14 @@ def test_stopping_waits_for_the_call_that_is_under_way_and_gives_the_others_back
     def behave(event: Event, delivery: Delivery) -> None:
         if event.id == "e-5":
             began.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     shop.on(behave)
     shop.store(*(f"e-{number}" for number in range(10)))
     stop = threading.Event()
     thread = threading.Thread(target=shop.deliverer().run, args=(stop,))
     thread.start()
-    assert began.wait(5)
+    assert began.wait(30)
     stop.set()
     thread.join(0.05)
     assert thread.is_alive()
