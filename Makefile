@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo serve test matrix bench lint format clean
+.PHONY: demo serve test suite matrix bench lint format clean
 
 # The environment is built again when what it depends on changes.
 $(VENV)/ready: pyproject.toml
@@ -34,9 +34,12 @@ lint: $(VENV)/ready-test
 	$(BIN)/lint-imports
 
 # Three tests at a time: many of them wait for a server or a disk.
-PYTEST := python -m pytest --numprocesses 3 --dist worksteal
+WORKERS ?= 3
+PYTEST = python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-test: lint
+test: lint suite
+
+suite: $(VENV)/ready-test
 	$(BIN)/$(PYTEST)
 
 # The faces once more on another Python or Django: make matrix PYTHON=python3.13 DJANGO=6.0

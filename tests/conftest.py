@@ -98,10 +98,10 @@ def mariadb() -> Iterator[MariaDB]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
-    """Wait until something is true, five seconds at most."""
+    """Wait until something is true, half a minute at most."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not condition():
             assert time.monotonic() < deadline, "it did not happen"
             time.sleep(0.005)

@@ -1,18 +1,23 @@
-"""Shops in folders of their own, each with its command line, as processes."""
+"""Shops in folders of their own, each with its command line."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sqlite3
 import subprocess
 import sys
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+
+from tests.commands import as_if_started, run_here
+from tk_analytics_mw import Analytics
 
 APPS = Path(__file__).parent / "apps"
 SCRIPTS = Path(sys.executable).parent
@@ -31,8 +36,6 @@ class Shop(ABC):
     line: ClassVar[tuple[str, ...]]
     """Its command line."""
     folder: ClassVar[Path] = APPS
-    recording: ClassVar[str]
-    """A program that records an order for each session in its arguments, and prints their ids."""
 
     def __init__(self, folder: Path) -> None:
         storage = f"sqlite:///{folder / 'analytics.db'}"
@@ -74,12 +77,6 @@ class Shop(ABC):
         found: dict[str, dict[str, Any]] = json.loads(self.done("deliveries", "counts", "--json"))
         return {name: {key: value for key, value in each.items() if value} for name, each in found.items()}
 
-    def record(self, *sessions: str) -> list[str]:
-        """Record an order for each session; give the ids."""
-        run = self.run(sys.executable, "-c", self.recording, *sessions)
-        assert run.returncode == 0, run.stderr
-        return run.stdout.split()
-
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the shop's command line and leave it running."""
         return subprocess.Popen(
@@ -91,50 +88,84 @@ class Shop(ABC):
         )
 
     @abstractmethod
+    def record(self, *sessions: str) -> list[str]:
+        """Record an order for each session; give the ids."""
+
+    @abstractmethod
     def notes(self) -> list[str]:
         """What the durable functions did, sorted."""
 
 
 class Plain(Shop):
     line = (str(SCRIPTS / "tk-analytics"), "--app", "plain_shop:analytics")
-    recording = (
-        "import sys; from plain_shop import analytics\n"
-        "for session in sys.argv[1:]:\n"
-        "    print(analytics.record('product ordered', org_id='acme', session_id=session).id)"
-    )
+
+    def here(self, *words: str, **environment: str) -> Run:
+        """Run ``tk-analytics words`` in this process."""
+        return run_here(*words, folder=self.folder, environment={**self.environment, **environment})
+
+    def record(self, *sessions: str) -> list[str]:
+        with as_if_started(self.folder, self.environment):
+            return _record(importlib.import_module("plain_shop").analytics, sessions)
 
     def notes(self) -> list[str]:
         return sorted(self.notes_path.read_text().splitlines()) if self.notes_path.exists() else []
 
 
+class PlainHere(Plain):
+    """All of its commands in this process."""
+
+    def tk(self, *arguments: str, **environment: str) -> Run:
+        return self.here(*self.line[1:], *arguments, **environment)
+
+
 class Flask(Plain):
     line = (str(SCRIPTS / "flask"), "--app", "flask_shop:create_app", "tk-analytics")
-    recording = "from flask_shop import create_app; create_app().app_context().push()\n" + Plain.recording.replace(
-        "plain_shop", "flask_shop"
-    )
+
+    def record(self, *sessions: str) -> list[str]:
+        with as_if_started(self.folder, self.environment):
+            shop = importlib.import_module("flask_shop")
+            with shop.create_app().app_context(), closing(shop.analytics):
+                return _record(shop.analytics, sessions)
 
 
 class Django(Shop):
     line = (sys.executable, "manage.py", "tk_analytics")
     folder = APPS / "django_project"
-    recording = "import os; os.environ['DJANGO_SETTINGS_MODULE'] = 'settings'\nimport django; django.setup()\n" + (
-        Plain.recording.replace("plain_shop", "tk_analytics_mw.django")
-    )
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         run = self.run(sys.executable, "manage.py", "migrate", "--run-syncdb", "--verbosity", "0")
         assert run.returncode == 0, run.stderr
 
+    def record(self, *sessions: str) -> list[str]:
+        run = self.run(sys.executable, "-c", RECORDING, *sessions)  # this process has another Django project
+        assert run.returncode == 0, run.stderr
+        return run.stdout.split()
+
     def notes(self) -> list[str]:
         with closing(sqlite3.connect(self.environment["SHOP_DATABASE"])) as connection:
             return sorted(text for (text,) in connection.execute("SELECT text FROM shop_confirmation"))
 
 
+RECORDING = """
+import os, sys
+os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
+import django
+django.setup()
+from tk_analytics_mw.django import analytics
+for session in sys.argv[1:]:
+    print(analytics.record("product ordered", org_id="acme", session_id=session).id)
+"""
+
+
+def _record(analytics: Analytics, sessions: Sequence[str]) -> list[str]:
+    return [analytics.record("product ordered", org_id="acme", session_id=session).id for session in sessions]
+
+
 @pytest.fixture
 def plain_shop(tmp_path: Path) -> Shop:
     """A shop without a framework: for what lies behind all three command lines."""
-    return Plain(tmp_path)
+    return PlainHere(tmp_path)
 
 
 @pytest.fixture(params=[Plain, Flask, Django], ids=["tk-analytics", "flask", "manage.py"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from tests.commands import run
+from tests.commands import run_alone
 from tests.servers.running import GUNICORN_THREADS, Load, integrity, running, stored_ids
 
 SHOP = 'from tk_analytics_mw import Analytics\nanalytics = Analytics(storage="sqlite:///analytics.db")\n'
@@ -16,7 +16,7 @@ def test_a_backup_under_load_is_consistent_and_loses_nothing(tmp_path: Path) -> 
     with running(GUNICORN_THREADS, tmp_path) as server, Load(server) as load:
         load.wait_for(500)
         before = set(load.acknowledged)
-        run("backup", "copy.db", folder=tmp_path)
+        run_alone("backup", "copy.db", folder=tmp_path)
         load.wait_for(len(load.acknowledged) + 100)
     copy = tmp_path / "copy.db"
     assert integrity(copy) == "ok"

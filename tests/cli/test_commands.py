@@ -1,4 +1,4 @@
-"""The commands, by each of the three command lines, in processes of their own."""
+"""The commands; those that find their application by each of the three command lines, in processes of their own."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def test_see_and_act(plain_shop: Shop) -> None:
     assert [note for note in shop.notes() if note == f"async {first}"] == [f"async {first}"] * 2
 
 
-def test_a_durable_function_is_switched_off_and_on(shop: Shop) -> None:
+def test_a_durable_function_is_switched_off_and_on(plain_shop: Shop) -> None:
+    shop = plain_shop
     assert shop.done("deliveries", "disable", "plain", "--why", "maintenance") == "plain is off\n"
     [event_id] = shop.record("s-1")
     shop.done("deliver", "--once")

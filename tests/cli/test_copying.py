@@ -183,11 +183,18 @@ def test_a_storage_that_keeps_no_deliveries_takes_none_that_wait(source: SqliteS
         Copy(source, Plain()).run(lambda done, total: None)
 
 
-def test_a_source_without_events_is_an_error(tmp_path: Path) -> None:
-    told = run("copy", "--from", "sqlite:///typo.db", "--to", "sqlite:///new.db", folder=tmp_path, expect=1)
+def test_a_source_without_events_is_an_error(source: SqliteStorage, tmp_path: Path) -> None:
+    assert source.reader.last_position() == 0, "and the file is there"
+    told = run("copy", "--from", "sqlite:///old.db", "--to", "sqlite:///new.db", folder=tmp_path, expect=1)
     assert "behind --from" in told.stderr
 
 
+def test_a_source_that_is_not_there_is_told_and_not_made(tmp_path: Path) -> None:
+    told = run("copy", "--from", "sqlite:///typo.db", "--to", "sqlite:///new.db", folder=tmp_path, expect=2)
+    assert f"--from: there is no file {tmp_path / 'typo.db'}" in told.stderr
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_url_that_is_none_is_the_command_lines_fault(tmp_path: Path) -> None:
-    told = run("copy", "--from", "sqlite:///old.db", "--to", "mysql:/x", folder=tmp_path, expect=2)
+    told = run("copy", "--from", "memory://", "--to", "mysql:/x", folder=tmp_path, expect=2)
     assert "--to" in told.stderr

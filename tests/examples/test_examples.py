@@ -50,7 +50,7 @@ def rows(database: Path, query: str = "SELECT event_type FROM events ORDER BY id
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         if time.monotonic() > deadline:
             return False
@@ -189,6 +189,37 @@ def test_custom_authenticator(tmp_path: Path) -> None:
         assert ask(shop, "POST", f"{EVENTS}?shop=acme", CART_ADD, Origin="https://late.example")[0] == 401
         assert ask(shop, "POST", EVENTS, CART_ADD)[0] == 401
     assert rows(tmp_path / "analytics.db") == ["product ordered", "product cart-add"]
+
+
+def test_own_logins(tmp_path: Path) -> None:
+    environment = {
+        "SHOP_SECRET": "only-for-tests-" + "x" * 32,
+        "TK_ANALYTICS_STORAGE": f"sqlite:///{tmp_path / 'analytics.db'}",
+    }
+    command = ("gunicorn", "--threads", "4", "--bind", "127.0.0.1:{port}", "app:app")
+    with serving(*command, folder=EXAMPLES / "own_logins", environment=environment) as shop:
+        token = re.search(r"bearer_token=([^\"]+)", ask(shop, "GET", "/")[1])
+        assert token
+        created = f"{EVENTS}?bearer_token={token[1]}"
+        assert ask(shop, "POST", created, CART_ADD, **PAGE)[0] == 200
+        assert ask(shop, "POST", created, CART_ADD, Origin="https://other.example")[0] == 401
+        assert ask(shop, "POST", created[:-1], CART_ADD, **PAGE)[0] == 401
+        assert ask(shop, "GET", f"{EVENTS}/funnel?bearer_token={token[1]}", **PAGE)[0] == 403, "a page only creates"
+
+        form = {"Content_Type": "application/x-www-form-urlencoded"}
+        assert ask(shop, "POST", "/login", "password=guess", **form)[0] == 403
+        with closing(HTTPConnection(*shop, timeout=20)) as connection:
+            connection.request(
+                "POST", "/login", "password=open-sesame", {"Content-Type": "application/x-www-form-urlencoded"}
+            )
+            cookie = connection.getresponse().headers["Set-Cookie"].partition(";")[0]
+        page = {"Sec_Fetch_Site": "same-origin"}
+        below = re.search(r'fetch\("([^"]+)"', ask(shop, "GET", "/figures")[1])
+        assert below
+        assert ask(shop, "GET", below[1], **page)[0] == 401
+        status, funnel = ask(shop, "GET", f"{below[1]}?steps=product+cart-add", **page, Cookie=cookie)
+        assert (status, funnel["steps"][0]["sessions"]) == (200, 1)
+        assert ask(shop, "GET", below[1], Sec_Fetch_Site="cross-site", Cookie=cookie)[0] == 401
 
 
 def test_event_hooks(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain, repeat
 from pathlib import Path
@@ -11,7 +11,8 @@ from sqlalchemy import NullPool, create_engine, select
 
 from tests.databases.mariadb import MariaDB
 from tests.databases.postgresql import Mode, PostgreSQL
-from tests.servers.running import GUNICORN_PRELOAD, GUNICORN_THREADS, UVICORN_H11, Kind, Load, running, wait_until
+from tests.faults.crashes import load_through
+from tests.servers.running import GUNICORN_PRELOAD, GUNICORN_THREADS, UVICORN_H11, Load, running, wait_until
 from tk_analytics_mw.storage.sql.engines import url_of
 from tk_analytics_mw.storage.sql.schema import events
 
@@ -24,33 +25,6 @@ def stored(url: str) -> list[str]:
     engine = create_engine(url_of(url), poolclass=NullPool)
     with engine.connect() as connection:
         return [*connection.execute(select(events.c.id)).scalars()]
-
-
-def load_through(
-    url: str,
-    crash: Callable[[], None],
-    start: Callable[[], None],
-    directory: Path,
-    *,
-    rounds: int,
-    kind: Kind,
-    **options: str,
-) -> Load:
-    """Have a database server crash under load again and again, always with the same application server."""
-    with running(kind, directory, storage=url, **options) as server, Load(server) as load:
-        for _ in range(rounds):
-            load.wait_for(len(load.acknowledged) + 50)
-            crash()
-            refused = load.statuses[503]
-            wait_for_refusals(load, refused)
-            start()
-        load.wait_for(len(load.acknowledged) + 50)
-    return load
-
-
-def wait_for_refusals(load: Load, before: int) -> None:
-    """Wait until clients have been told that the database is away."""
-    wait_until(lambda: load.statuses[503] > before, "the clients are told that nothing is stored")
 
 
 def test_a_postgresql_that_crashes_or_restarts_loses_nothing_that_was_acknowledged(

@@ -29,6 +29,7 @@ def organisation(request: HttpRequest) -> str | None:
 settings.configure(
     SECRET_KEY="only-for-tests",
     ALLOWED_HOSTS=["*"],
+    PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],  # fast
     ROOT_URLCONF=__name__,
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"],
     MIDDLEWARE=[OURS, *USUAL] if os.environ["PLACE"] == "first" else [*USUAL, OURS],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -59,25 +60,40 @@ class Browser:
         return response.status, json.loads(text) if text[:1] in "{[" else text, response
 
 
+FOLDER = Path(__file__).parent
+
+
+def surroundings(place: str, shop: Path, analytics: Path) -> dict[str, str]:
+    return {
+        "PLACE": place,
+        "SHOP_DATABASE": str(shop),
+        "TK_ANALYTICS_STORAGE": f"sqlite:///{analytics}",
+        "PYTHONPATH": f"{FOLDER}{os.pathsep}{FOLDER.parents[1]}",
+    }
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Django database with two users, to be copied."""
+    folder = tmp_path_factory.mktemp("users")
+    environment = surroundings("first", folder / "shop.db", folder / "analytics.db")
+    subprocess.run(
+        [sys.executable, "django_site.py"], cwd=FOLDER, env={**os.environ, **environment}, check=True, timeout=60
+    )
+    return folder / "shop.db"
+
+
 @pytest.fixture(params=["wsgi-first", "wsgi-last", "asgi-first", "asgi-last"])
-def django_site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[tuple[str, int], Path]]:
+def django_site(request: pytest.FixtureRequest, tmp_path: Path, users: Path) -> Iterator[tuple[tuple[str, int], Path]]:
     """A Django project on a real server, our line before or behind Django's own middleware."""
     kind, _, place = request.param.partition("-")
-    folder = Path(__file__).parent
     database = tmp_path / "analytics.db"
-    environment = {
-        "PLACE": place,
-        "SHOP_DATABASE": str(tmp_path / "shop.db"),
-        "TK_ANALYTICS_STORAGE": f"sqlite:///{database}",
-        "PYTHONPATH": f"{folder}{os.pathsep}{folder.parents[1]}",
-    }
-    subprocess.run(
-        [sys.executable, "django_site.py"], cwd=folder, env={**os.environ, **environment}, check=True, timeout=60
-    )
+    shutil.copy(users, tmp_path / "shop.db")
     server = ("gunicorn", "--bind", "127.0.0.1:{port}", "--threads", "4", "django_site:wsgi")
     if kind == "asgi":
         server = ("uvicorn", "--port", "{port}", "--lifespan", "off", "django_site:asgi")
-    with serving(*server, folder=folder, environment=environment) as address:
+    environment = surroundings(place, tmp_path / "shop.db", database)
+    with serving(*server, folder=FOLDER, environment=environment) as address:
         yield address, database
 
 

@@ -3,7 +3,8 @@
 ``SHOP_DATABASE`` is the path of the database, ``SHOP_OPTIONS`` holds options of ``Analytics`` as JSON,
 ``SHOP_EARLY_START`` records an event while the module is imported, ``SHOP_HOOK_LOG`` is where the slow
 hooks write the id of each event that they are done with, ``SHOP_CALL_LOG`` is where a hook of the kind
-``SHOP_CALL_KIND`` writes when it is called. (A name with our prefix would be a setting.)
+``SHOP_CALL_KIND`` writes when it is called, ``SHOP_DJANGO`` is the ``DATABASES`` of a Django project as JSON, for the
+storage ``django``. (A name with our prefix would be a setting.)
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ def make_analytics() -> Analytics:
         "tokens": [PrivateToken(TOKEN, org_id=ORGANISATION)],
         **json.loads(os.environ.get("SHOP_OPTIONS", "{}")),
     }
+    if "SHOP_DJANGO" in os.environ:
+        set_up_django(json.loads(os.environ["SHOP_DJANGO"]))
     made = Analytics(**options)
     log = os.environ.get("SHOP_HOOK_LOG")
     if log is not None:
@@ -44,6 +47,15 @@ def make_analytics() -> Analytics:
     if os.environ.get("SHOP_EARLY_START"):
         made.record(PLAIN_TYPE, org_id=ORGANISATION, session_id="before the fork")
     return made
+
+
+def set_up_django(databases: dict[str, Any]) -> None:
+    """Be a Django project with these databases."""
+    import django
+    from django.conf import settings
+
+    settings.configure(DATABASES=databases, INSTALLED_APPS=["tk_analytics_mw.django.storage"], USE_TZ=True)
+    django.setup()
 
 
 def log_calls(made: Analytics, path: Path, kind: str) -> None:

@@ -70,9 +70,9 @@ def test_a_device_is_described(user_agent: str, text: str, kind: str) -> None:
 def test_a_device_that_is_seen_again_costs_next_to_nothing() -> None:
     user_agent = KNOWN["Chrome on Android"][0]
     first = device_of(user_agent)
-    started = time.perf_counter()
+    started = time.process_time()
     assert all(device_of(user_agent) is first for _ in range(1000))
-    assert time.perf_counter() - started < 0.1  # parsing takes about a millisecond each
+    assert time.process_time() - started < 0.1  # parsing takes about a millisecond each
 
 
 HOSTILE = {
@@ -92,8 +92,8 @@ HOSTILE = {
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_user_agent_takes_no_time(text: str) -> None:
     device_of("")  # imports the parser
-    started = time.perf_counter()
+    started = time.process_time()
     device_of(text)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     # Nor does it by being another one each time, beyond what is looked at.
     assert device_of(text) is device_of(text[:MAX_USER_AGENT] + "further")

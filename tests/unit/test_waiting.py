@@ -97,7 +97,7 @@ def test_host_functions_see_the_callers_context_and_raise_to_it(kind: str) -> No
 
 RECORDS_FURTHER = """
     import faulthandler
-    faulthandler.dump_traceback_later(5, exit=True)
+    faulthandler.dump_traceback_later(30, exit=True)
     from tk_analytics_mw import Analytics
 
     analytics = Analytics()

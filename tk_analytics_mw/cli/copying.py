@@ -36,7 +36,7 @@ def copy(source_url: str, target_url: str, as_json: bool) -> None:
     The exit code is 1 if the target does not hold the same events in the end, or there are none.
     """
     try:
-        with closing(_opened("--from", source_url)) as source, closing(_opened("--to", target_url)) as target:
+        with closing(_source(source_url)) as source, closing(_opened("--to", target_url)) as target:
             if isinstance(target, MigratedStorage):
                 target.migrate()
             work = Copy(source, target)
@@ -54,10 +54,19 @@ def copy(source_url: str, target_url: str, as_json: bool) -> None:
         _tell(totals)
         for what in work.left:
             click.echo(f"stays behind: {what}", err=True)
-    if not totals:  # an SQLite file whose name is wrong is a new one, and empty
+    if not totals:
         raise click.ClickException("There are no events in it. Is the URL behind --from right?")
     if not same:
         raise click.ClickException("The target does not hold the same events. Did something else write to it?")
+
+
+def _source(url: str) -> Storage:
+    from tk_analytics_mw.storage.sqlite import SqliteStorage
+
+    source = _opened("--from", url)
+    if isinstance(source, SqliteStorage) and not source.path.exists():  # it would be made, and empty
+        raise click.UsageError(f"--from: there is no file {source.path}")
+    return source
 
 
 def _opened(option: str, url: str) -> Storage:
