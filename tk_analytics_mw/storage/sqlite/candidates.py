@@ -53,6 +53,8 @@ class Found(NamedTuple):
     """Of the postings that say it: those of one of the values that are asked for."""
     rare: bool
     """Whether there are few of these postings."""
+    density: float
+    """The part of a segment's events that have such a value, as the first of these postings say."""
     exact: bool
     """Whether such an event is wanted for certain, apart from its time."""
     searched: list[Part]
@@ -71,11 +73,11 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
     if searched is None:
         return None
     found = [(*_first_few(connection, either), either) for either in keys]
-    postings, _, either = min(found, key=itemgetter(0, 1))
+    postings, events, either = min(found, key=itemgetter(0, 1))
     one_value = len(keys) == len(wanted.equals) + len(wanted.metadata) == 1
     # With a second key there may be events that have postings under no other.
     exact = one_value and not any(_first_few(connection, (key,))[0] for key in either[1:])
-    return Found(either, postings < FEW, exact, searched)
+    return Found(either, postings < FEW, events / (postings or 1) / SEGMENT, exact, searched)
 
 
 def parts_of(

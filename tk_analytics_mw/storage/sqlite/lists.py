@@ -17,8 +17,8 @@ MOST_RANGES: Final = 100
 """Of one condition: SQLite nests them, and takes no more than a thousand."""
 
 NEAR: Final = 10
-"""So many events are gone through by time for each one that a list needs, before postings are asked: of a value that
-one event in ten has, that is faster."""
+"""So many events are gone through by time for each one that a list needs, before postings are asked, of a value that
+one event in so many has."""
 
 _NAMES: Final = ", ".join(COLUMNS)
 
@@ -50,7 +50,7 @@ def rows_of(
     found = find(connection, wanted)
     if found is None:
         return along_time(times)
-    if not found.rare:
+    if found.density * NEAR > 1:
         near = _near(connection, wanted.org_id, order, times, NEAR * (skip + limit))
         rows = along_time(near)
         if near == times or len(rows) == limit:
