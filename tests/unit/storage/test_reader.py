@@ -15,6 +15,7 @@ import pytest
 
 from tests.bench.made import fill, organisations
 from tests.unit.making import an_event
+from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.memory.reader import wants
@@ -22,6 +23,7 @@ from tk_analytics_mw.storage.rows import COLUMNS, event_of
 from tk_analytics_mw.storage.sqlite import SqliteStorage, candidates, postings
 from tk_analytics_mw.storage.sqlite.candidates import find, parts_of
 from tk_analytics_mw.storage.sqlite.filters import condition
+from tk_analytics_mw.storage.sqlite.lists import rows_of
 from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT
 from tk_analytics_mw.storage.sqlite.segments import BITS
 from tk_analytics_mw.testing.readers import compare
@@ -189,6 +191,27 @@ def test_a_rare_value_is_found_through_few_events(storage: SqliteStorage) -> Non
         parts = [*parts_of(snapshot, found)]
     assert 0 < sum(len(part.positions or ()) for part in parts) < 200
     assert all(part.positions is not None for part in parts)
+
+
+@pytest.mark.parametrize("equals", [{}, {"asset_id": organisations()[0].assets[0]}])
+def test_deep_in_a_list_of_a_time_a_page_costs_what_the_first_one_does(
+    storage: SqliteStorage, equals: dict[str, str]
+) -> None:
+    storage.reader._postings.look(60)
+    first, *_, last = sorted(event.created_at for event in Model(storage).events)
+    wanted = Filter(ORGANISATION, equals=equals, since=first, until=last)
+    places = [None, Place(timestamp(first + (last - first) / 5), 0), Place(timestamp(last - (last - first) / 5), 0)]
+    steps = []
+
+    def count_step() -> None:
+        steps[-1] += 1
+
+    with closing(sqlite3.connect(storage.path)) as connection:
+        connection.set_progress_handler(count_step, 10)
+        for order, place in zip(("newest", "newest", "oldest"), places, strict=True):
+            steps.append(0)
+            assert rows_of(connection, wanted, order, limit=2, skip=0, after=place)
+    assert max(steps) < 2 * steps[0], "of SQLite's virtual machine"
 
 
 def test_an_export_in_slices_is_every_event_once(storage: SqliteStorage) -> None:
