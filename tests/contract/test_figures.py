@@ -112,6 +112,7 @@ def test_attributes_say_what_became_of_a_choice(host: Host) -> None:
 def test_figures_are_for_private_tokens_and_their_own_organisation(
     host: Host, below: str, parameters: dict[str, Any]
 ) -> None:
+    created(host, assetId="chair", eventType="product session start")  # where the funnel begins
     created(host, assetId="chair", eventType=SET, configuration={"Fabric": "Blue"})
     path = f"{EVENTS}/{below}"
     assert host.request("GET", path).status == 401

@@ -15,13 +15,15 @@ import pytest
 
 from tests.bench.made import fill, organisations
 from tests.unit.making import an_event
+from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.memory.reader import wants
 from tk_analytics_mw.storage.rows import COLUMNS, event_of
-from tk_analytics_mw.storage.sqlite import SqliteStorage
+from tk_analytics_mw.storage.sqlite import SqliteStorage, candidates, postings
 from tk_analytics_mw.storage.sqlite.candidates import find, parts_of
 from tk_analytics_mw.storage.sqlite.filters import condition
+from tk_analytics_mw.storage.sqlite.lists import rows_of
 from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT
 from tk_analytics_mw.storage.sqlite.segments import BITS
 from tk_analytics_mw.testing.readers import compare
@@ -39,6 +41,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         connection.execute("UPDATE events SET created_at = '2025-06-01T00:00:00.000Z' WHERE position % 97 = 0")
         connection.execute("""UPDATE events SET event_metadata = '{"n":1,"t":true,"s":"1"}' WHERE position % 501 = 0""")
         connection.execute("""UPDATE events SET event_metadata = '{"n":true,"x":null}' WHERE position % 503 = 0""")
+        connection.execute("""UPDATE events SET event_metadata = '{"k3":3}' WHERE position % 509 = 0""")
         many = ",".join(f'"k{number}":{number}' for number in range(MOST_PAIRS + 1))
         connection.execute(f"UPDATE events SET event_metadata = '{{{many}}}' WHERE position % 507 = 0")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -129,6 +132,20 @@ def test_answers_are_right_through_postings(storage: SqliteStorage) -> None:
     check(storage, 2)
 
 
+def test_answers_are_right_of_frequent_values(storage: SqliteStorage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those events are gone through by time, then one segment after the other, and whole segments are searched."""
+    monkeypatch.setattr(postings, "MANY", 4)
+    monkeypatch.setattr(candidates, "FEW", 2)
+    storage.reader._postings.look(60)
+    check(storage, 8)
+    compare(
+        storage.reader,
+        Model(storage).reader,
+        Filter(ORGANISATION, metadata={"k3": 3}),  # also in events with more metadata than has postings
+        limit=5,
+    )
+
+
 def test_answers_are_right_when_events_go_and_come(storage: SqliteStorage) -> None:
     storage.reader._postings.look(60)
     with storage._connections.transaction() as connection:
@@ -154,13 +171,13 @@ def test_positions_that_are_used_again_are_not_missed(storage: SqliteStorage) ->
 
 
 def test_an_event_that_goes_while_its_segment_is_looked_at_throws_the_look_away(storage: SqliteStorage) -> None:
-    postings = storage.reader._postings
+    looks = storage.reader._postings
     with storage._connections.transaction() as connection:
         connection.execute("INSERT INTO segments (segment) VALUES (1)")
         [look] = connection.execute("SELECT look FROM segments").fetchone()
         connection.execute("DELETE FROM events WHERE position = ?", (SEGMENT + 5,))
         assert connection.execute("UPDATE segments SET ready = 1 WHERE look = ?", (look,)).rowcount == 0
-    postings.look(60)
+    looks.look(60)
     check(storage, 5, number=8)
 
 
@@ -172,8 +189,29 @@ def test_a_rare_value_is_found_through_few_events(storage: SqliteStorage) -> Non
         found = find(snapshot, Filter(ORGANISATION, equals={"session_id": event.session_id}))
         assert found is not None
         parts = [*parts_of(snapshot, found)]
-    assert sum(len(part.positions or ()) for part in parts) == found.events < 200
+    assert 0 < sum(len(part.positions or ()) for part in parts) < 200
     assert all(part.positions is not None for part in parts)
+
+
+@pytest.mark.parametrize("equals", [{}, {"asset_id": organisations()[0].assets[0]}])
+def test_deep_in_a_list_of_a_time_a_page_costs_what_the_first_one_does(
+    storage: SqliteStorage, equals: dict[str, str]
+) -> None:
+    storage.reader._postings.look(60)
+    first, *_, last = sorted(event.created_at for event in Model(storage).events)
+    wanted = Filter(ORGANISATION, equals=equals, since=first, until=last)
+    places = [None, Place(timestamp(first + (last - first) / 5), 0), Place(timestamp(last - (last - first) / 5), 0)]
+    steps = []
+
+    def count_step() -> None:
+        steps[-1] += 1
+
+    with closing(sqlite3.connect(storage.path)) as connection:
+        connection.set_progress_handler(count_step, 10)
+        for order, place in zip(("newest", "newest", "oldest"), places, strict=True):
+            steps.append(0)
+            assert rows_of(connection, wanted, order, limit=2, skip=0, after=place)
+    assert max(steps) < 2 * steps[0], "of SQLite's virtual machine"
 
 
 def test_an_export_in_slices_is_every_event_once(storage: SqliteStorage) -> None:

@@ -5,16 +5,26 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Iterator
+from itertools import groupby
 from operator import itemgetter
 from typing import Final, NamedTuple
 
 from tk_analytics_mw.queries import Filter, Order
-from tk_analytics_mw.storage.sqlite.postings import MANY, SEGMENT, ends, keys_of
+from tk_analytics_mw.storage.sqlite.filters import ALWAYS
+from tk_analytics_mw.storage.sqlite.postings import SEGMENT, ends, keys_of
 from tk_analytics_mw.storage.sqlite.segments import BITS
 
 MOST_SEARCHED: Final = 8 * SEGMENT
 """Events that may be searched one by one; beyond it postings are of no use yet."""
 
+FEW: Final = 200
+"""Postings that are read at once; where there are more, from one segment to the next, in the order of the list."""
+
+_ORDERS: Final[dict[Order, tuple[str, str]]] = {
+    # the index of segments, and the order that it has
+    "newest": ("segments_last", "last DESC, segment DESC"),
+    "oldest": ("segments_first", "first, segment"),
+}
 _READY: Final = "FROM segments WHERE ready = 1"
 
 
@@ -24,9 +34,11 @@ class Part(NamedTuple):
     low: int
     high: int
     offsets: bytes | None = None
-    first: str = ""
-    last: str = "~"
+    first: str = ALWAYS[0]
+    last: str = ALWAYS[1]
     """No event of it is earlier than ``first`` or later than ``last``."""
+    events: int | None = None
+    """How many of them are wanted, if postings say so."""
 
     @property
     def positions(self) -> list[int] | None:
@@ -39,10 +51,12 @@ class Found(NamedTuple):
 
     keys: tuple[int, ...]
     """Of the postings that say it: those of one of the values that are asked for."""
-    events: int
-    """That these postings have, and those of segments that were forgotten."""
-    frequent: bool
-    """Whether to go through events by time is faster."""
+    rare: bool
+    """Whether there are few of these postings."""
+    density: float
+    """The part of a segment's events that have such a value, as the first of these postings say."""
+    exact: bool
+    """Whether such an event is wanted for certain, apart from its time."""
     searched: list[Part]
     """Of which there are no postings."""
 
@@ -55,62 +69,67 @@ def find(connection: sqlite3.Connection, wanted: Filter) -> Found | None:
         wanted: which events.
     """
     keys = [*keys_of(wanted)]
-    searched = searched_of(connection) if keys else None
+    searched = _searched(connection) if keys else None
     if searched is None:
         return None
-    found = [(either, sum(_events(connection, key) for key in either)) for either in keys]
-    either, events = min(found, key=itemgetter(1))
-    low, high = ends(connection)
-    return Found(either, events, events * SEGMENT > (high - low) * MANY, searched)
+    found = [(*_first_few(connection, either), either) for either in keys]
+    postings, events, either = min(found, key=itemgetter(0, 1))
+    one_value = len(keys) == len(wanted.equals) + len(wanted.metadata) == 1
+    # With a second key there may be events that have postings under no other.
+    exact = one_value and not any(_first_few(connection, (key,))[0] for key in either[1:])
+    return Found(either, postings < FEW, events / (postings or 1) / SEGMENT, exact, searched)
 
 
-def parts_of(connection: sqlite3.Connection, found: Found, order: Order = "newest") -> Iterator[Part]:
+def parts_of(
+    connection: sqlite3.Connection, found: Found, order: Order = "newest", times: tuple[str, str] = ALWAYS
+) -> Iterator[Part]:
     """The segments with such postings, one after the other: of a frequent value most are never needed.
 
     Args:
         connection: with the snapshot in which they were found.
         found: which ones.
         order: by their newest event or by their oldest one.
+        times: segments with no event from the one to the other are left out.
     """
-    by = "last DESC" if order == "newest" else "first"
+    index, by = _ORDERS[order]
+    # From the few postings of a rare value to their segments; else from one segment to the next, until it is enough.
+    tables = "postings CROSS JOIN segments" if found.rare else f"segments INDEXED BY {index} CROSS JOIN postings"
     rows = connection.execute(
-        "SELECT segment, first, last, offsets FROM postings JOIN segments USING (look) "  # noqa: S608
-        f"WHERE key IN (?, ?) AND ready ORDER BY {by}",
-        (found.keys[0], found.keys[-1]),
+        f"SELECT segment, first, last, events, offsets FROM {tables} USING (look) "  # noqa: S608 - fixed words
+        f"WHERE key IN (?, ?) AND ready = 1 AND last >= ? AND first <= ? ORDER BY {by}",
+        (found.keys[0], found.keys[-1], *times),
     )
-    for segment, first, last, offsets in rows:
+    for (segment, first, last), postings in groupby(rows, itemgetter(0, 1, 2)):
         low = segment << BITS
-        yield Part(low, low + SEGMENT - 1, offsets, first, last)
+        numbers, offsets = zip(*(row[3:] for row in postings), strict=True)
+        exact = found.exact and times[0] <= first and last <= times[1]
+        yield Part(
+            low,
+            low + SEGMENT - 1,
+            None if None in offsets else b"".join(offsets),
+            first,
+            last,
+            sum(numbers) if exact else None,
+        )
 
 
-def searched_of(connection: sqlite3.Connection) -> list[Part] | None:
+def _first_few(connection: sqlite3.Connection, keys: tuple[int, ...]) -> tuple[int, int]:
+    """How many postings there are, and events in them. No more than a few are counted."""
+    # Without a look at the segments, which may be forgotten: it only decides which way is the shorter one.
+    postings, events = connection.execute(
+        "SELECT count(*), ifnull(sum(events), 0) FROM (SELECT events FROM postings WHERE key IN (?, ?) LIMIT ?)",
+        (keys[0], keys[-1], FEW),
+    ).fetchone()
+    return int(postings), int(events)
+
+
+def _searched(connection: sqlite3.Connection) -> list[Part] | None:
     """What has no postings; ``None`` if that is too much for postings to be of use."""
-    searched = [*_searched(connection)]
+    searched = [*_stretches(connection)]
     return searched if sum(part.high - part.low + 1 for part in searched) <= MOST_SEARCHED else None
 
 
-def counted(connection: sqlite3.Connection, wanted: Filter) -> int | None:
-    """How many events postings have that are ``wanted``; ``None`` if they do not say it exactly."""
-    keys = [*keys_of(wanted)]
-    one_value = len(keys) == len(wanted.equals) + len(wanted.metadata) == 1
-    if not one_value or wanted.since is not None or wanted.until is not None:
-        return None
-    [(key, *crowded)] = keys
-    if any(_events(connection, each) for each in crowded):
-        return None  # there are events that may have any key
-    [events] = connection.execute(
-        "SELECT ifnull(sum(events), 0) FROM postings JOIN segments USING (look) WHERE key = ? AND ready", (key,)
-    ).fetchone()
-    return int(events)
-
-
-def _events(connection: sqlite3.Connection, key: int) -> int:
-    # Without a look at the segments: half of the time, for a number that only decides which way is the shorter one.
-    [events] = connection.execute("SELECT ifnull(sum(events), 0) FROM postings WHERE key = ?", (key,)).fetchone()
-    return int(events)
-
-
-def _searched(connection: sqlite3.Connection) -> Iterator[Part]:
+def _stretches(connection: sqlite3.Connection) -> Iterator[Part]:
     """The stretches without postings."""
     low, high = ends(connection)
     for first, last in _runs(connection):

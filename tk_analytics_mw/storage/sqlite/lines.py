@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-# SQLite writes a number with 15 digits; where that is another number, with 17. Most are integers, and those are
-# written as such in half the time.
+# SQLite writes a number with 15 digits; where that is another number, with 17. Nearly all are the default, and most of
+# the others integers: those are written as such in half of the time.
 _METRIC: Final = (
-    "CASE WHEN metric = CAST(metric AS INTEGER) AND abs(metric) < 1e15 THEN CAST(metric AS INTEGER) || '.0' "
+    "CASE WHEN metric = 1.0 THEN '1.0' "
+    "WHEN metric = CAST(metric AS INTEGER) AND abs(metric) < 1e15 THEN CAST(metric AS INTEGER) || '.0' "
     "WHEN CAST(CAST(metric AS TEXT) AS REAL) = metric THEN json_quote(metric) ELSE printf('%!.17g', metric) END"
 )
 
@@ -29,7 +30,7 @@ _MEMBERS: Final = (
     ('"id":"%s"', "id"),  # an id and a time of ours have nothing to quote
     (',"createdAt":"%s"', "created_at"),
     (',"eventType":%s', "json_quote(event_type)"),
-    (',"orgId":%s', "json_quote(org_id)"),
+    (',"orgId":%s', "json_quote(?)"),  # of all of them, and quoted once
     (',"sessionId":%s', "json_quote(session_id)"),
     ("%s", _object("eventMetadata", "event_metadata")),
     ("%s", _if_there("assetId", "asset_id")),
@@ -44,8 +45,9 @@ _MEMBERS: Final = (
 )
 _FORMAT: Final = "".join(written for written, _ in _MEMBERS)
 
-LINE: Final = f"printf('{{{_FORMAT}}}', {', '.join(value for _, value in _MEMBERS)})"
-"""An SQL expression over the columns of ``events``: what :meth:`Event.as_read` gives, as JSON."""
+LINE: Final = f"printf('{{{_FORMAT}}}\n', {', '.join(value for _, value in _MEMBERS)})"
+"""An SQL expression over the columns of ``events``: what :meth:`Event.as_read` gives, as JSON with a line feed. Its
+question mark stands for the organisation, whose events they are."""
 
-LINES: Final = "CAST(group_concat(line || char(10), '') AS BLOB)"
-"""One over rows with such a ``line``: the bytes of all of them, each with a line feed. ``NULL`` without any."""
+LINES: Final = "CAST(group_concat(line, '') AS BLOB)"
+"""One over rows with such a ``line``: the bytes of all of them. ``NULL`` without any."""

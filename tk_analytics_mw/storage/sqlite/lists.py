@@ -10,14 +10,17 @@ from typing import Any, Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.rows import COLUMNS
-from tk_analytics_mw.storage.sqlite.candidates import Found, Part, counted, find, parts_of, searched_of
-from tk_analytics_mw.storage.sqlite.filters import Condition, condition
+from tk_analytics_mw.storage.sqlite.candidates import Part, find, parts_of
+from tk_analytics_mw.storage.sqlite.filters import DIRECTIONS, Condition, between, condition, listed
 
 MOST_RANGES: Final = 100
 """Of one condition: SQLite nests them, and takes no more than a thousand."""
 
+NEAR: Final = 10
+"""So many events are gone through by time for each one that a list needs, before postings are asked, of a value that
+one event in so many has."""
+
 _NAMES: Final = ", ".join(COLUMNS)
-_ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
 
 
 def rows_of(
@@ -33,19 +36,27 @@ def rows_of(
         skip: so many first.
         after: those behind this place.
     """
-    behind, direction = _ORDERS[order]
+    _, direction = DIRECTIONS[order]
     by_time = f"ORDER BY created_at {direction}, position {direction}"
-    where, values = condition(wanted)
-    if after is not None:
-        where += f" AND (created_at, position) {behind} (?, ?)"
-        values += after
-    found = find(connection, wanted)
-    if found is None or found.frequent:
+
+    def along_time(times: tuple[str, str]) -> list[tuple[Any, ...]]:
+        where, values = listed(wanted, order, after, times)
         return connection.execute(
             f"SELECT {_NAMES}, position FROM events WHERE {where} {by_time} LIMIT ? OFFSET ?",  # noqa: S608
             (*values, limit, skip),
         ).fetchall()
-    places = _first_places(connection, found, Condition(where, values), order, skip + limit)[skip:]
+
+    times = between(wanted, order, after)
+    found = find(connection, wanted)
+    if found is None:
+        return along_time(times)
+    if found.density * NEAR > 1:
+        near = _near(connection, wanted.org_id, order, times, NEAR * (skip + limit))
+        rows = along_time(near)
+        if near == times or len(rows) == limit:
+            return rows
+    parts = chain(found.searched, parts_of(connection, found, order, times))
+    places = _first_places(connection, parts, listed(wanted, order, after, times), order, skip + limit)[skip:]
     return connection.execute(
         f"SELECT {_NAMES}, position FROM events NOT INDEXED "  # noqa: S608
         f"WHERE position IN (SELECT value FROM json_each(?)) {by_time}",
@@ -57,20 +68,15 @@ def count_of(connection: sqlite3.Connection, wanted: Filter, most: int | None) -
     """How many events there are; more than ``most`` are not counted."""
     limit = -1 if most is None else most + 1
     where = condition(wanted)
-    parts: Iterable[Part] | None
-    total = counted(connection, wanted)
-    if total is None:
-        total = 0
-        found = find(connection, wanted)
-        parts = None if found is None else chain(found.searched, parts_of(connection, found))
-    else:
-        parts = searched_of(connection)
-    if parts is None:
+    found = find(connection, wanted)
+    if found is None:
         return _count(connection, "1", (), where, limit)
-    for part in parts:
+    total = 0
+    # Those that are searched come last: often there is enough before.
+    for part in chain(parts_of(connection, found, times=between(wanted)), found.searched):
         if most is not None and total > most:
             break
-        total += _count(connection, *_within(part), where, limit)
+        total += _count(connection, *_within(part), where, limit) if part.events is None else part.events
     return total
 
 
@@ -79,13 +85,13 @@ def within(connection: sqlite3.Connection, wanted: Filter) -> Condition | None:
     found = find(connection, wanted)
     if found is None:
         return None
-    parts = [*found.searched, *parts_of(connection, found)]
+    parts = [*found.searched, *parts_of(connection, found, times=between(wanted))]
     positions = [position for part in parts for position in part.positions or ()]
     ranges = [part for part in parts if part.offsets is None]
     if len(ranges) > MOST_RANGES:
         return None
-    listed = Condition("position IN (SELECT value FROM json_each(?))", (json.dumps(positions),))
-    either = [listed, *(Condition(*_within(part)) for part in ranges)]
+    found_ones = Condition("position IN (SELECT value FROM json_each(?))", (json.dumps(positions),))
+    either = [found_ones, *(Condition(*_within(part)) for part in ranges)]
     words = " OR ".join(each.sql for each in either)
     return Condition(f"({words})", tuple(value for each in either for value in each.values))
 
@@ -99,14 +105,29 @@ def _count(connection: sqlite3.Connection, within: str, values: Sequence[Any], w
     return int(number)
 
 
+def _near(
+    connection: sqlite3.Connection, org_id: str, order: Order, times: tuple[str, str], number: int
+) -> tuple[str, str]:
+    """The times of the first so many events, whatever they are; all of ``times`` if there are not so many."""
+    edge = connection.execute(
+        "SELECT created_at FROM events INDEXED BY events_time "  # noqa: S608
+        "WHERE org_id = ? AND created_at >= ? AND created_at <= ? "
+        f"ORDER BY created_at {DIRECTIONS[order][1]} LIMIT 1 OFFSET ?",
+        (org_id, *times, number),
+    ).fetchone()
+    if edge is None:
+        return times
+    return (edge[0], times[1]) if order == "newest" else (times[0], edge[0])
+
+
 def _first_places(
-    connection: sqlite3.Connection, found: Found, where: Condition, order: Order, needed: int
+    connection: sqlite3.Connection, parts: Iterable[Part], where: Condition, order: Order, needed: int
 ) -> list[Place]:
     """The first places of a list: no part is looked at whose events all come behind those that are there."""
-    _, direction = _ORDERS[order]
+    _, direction = DIRECTIONS[order]
     newest = order == "newest"
     places: list[Place] = []
-    for part in chain(found.searched, parts_of(connection, found, order)):
+    for part in parts:
         if len(places) >= needed:
             last = places[needed - 1].created_at
             if last > part.last if newest else last < part.first:

@@ -34,8 +34,9 @@ logger: Final = logging.getLogger("tk_analytics_mw.storage")
 SEGMENT: Final = 1 << BITS
 """Events of a segment. To search one without postings takes some 2 ms."""
 
-MANY: Final = 64
-"""Events with one value in a segment from which on it is searched, and the posting does not say which they are."""
+MANY: Final = 512
+"""Events with one value in a segment from which on it is searched, and the posting does not say which they are. That of
+so many takes 1 KB."""
 
 MOST_PAIRS: Final = 64
 """Keys of an event's metadata that have postings. An event with more is a candidate for every key."""

@@ -80,7 +80,7 @@ class SqliteReader:
         end = min(after + SLICE, until)
         select, values = _slice(f"{LINE} AS line", wanted, after, end)
         with self._connections.reading() as connection:
-            [lines] = connection.execute(f"SELECT {LINES} FROM ({select})", values).fetchone()  # noqa: S608
+            [lines] = connection.execute(f"SELECT {LINES} FROM ({select})", (wanted.org_id, *values)).fetchone()  # noqa: S608
         return Slice(lines or b"", end)
 
     def rows(self, wanted: Filter, *, after: int, until: int) -> RowSlice:

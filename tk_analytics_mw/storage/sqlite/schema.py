@@ -156,6 +156,11 @@ def cut_segments_smaller(db: Database) -> None:
     segments.cut_smaller(db.conn)
 
 
+@_MIGRATIONS.append
+def order_segments_by_time(db: Database) -> None:
+    segments.order_by_time(db.conn)
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables up to date, within the transaction that is open on ``connection``."""
     if {step.__name__ for step in _MIGRATIONS} <= _applied(connection):

@@ -44,6 +44,12 @@ def cut_smaller(connection: sqlite3.Connection) -> None:
     _watch(connection)
 
 
+def order_by_time(connection: sqlite3.Connection) -> None:
+    """Have the segments in the order of lists: by their newest event, and by their oldest one."""
+    connection.execute("CREATE INDEX segments_last ON segments (ready, last, segment, first)")
+    connection.execute("CREATE INDEX segments_first ON segments (ready, first, segment, last)")
+
+
 def _watch(connection: sqlite3.Connection) -> None:
     for change in _CHANGES:
         connection.execute(

@@ -7,7 +7,7 @@ import sqlite3
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.reader import Session, SessionPage
 from tk_analytics_mw.storage.rows import moment_of
-from tk_analytics_mw.storage.sqlite.filters import Condition, condition
+from tk_analytics_mw.storage.sqlite.filters import Condition, between, condition, listed
 from tk_analytics_mw.storage.sqlite.lists import within
 
 
@@ -17,12 +17,10 @@ def sessions_of(connection: sqlite3.Connection, wanted: Filter, *, limit: int, a
     Events are gone through from the latest on: the first one of a session that is met is its last one, unless a
     later one was on an earlier page.
     """
-    where, values = condition(wanted)
-    behind = " AND (created_at, position) < (?, ?)" if after is not None else ""
+    where, values = listed(wanted, "newest", after, between(wanted, "newest", after))
     walk = connection.execute(
-        f"SELECT session_id, created_at, position FROM events WHERE {where}{behind} "  # noqa: S608
-        "ORDER BY created_at DESC, position DESC",
-        (*values, *(after or ())),
+        f"SELECT session_id, created_at, position FROM events WHERE {where} ORDER BY created_at DESC, position DESC",  # noqa: S608
+        values,
     )
     places: dict[str, Place] = {}
     earlier: set[str] = set()

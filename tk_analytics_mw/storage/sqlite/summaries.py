@@ -6,9 +6,10 @@ import logging
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
-from typing import Final
+from typing import Any, Final
 
 from tk_analytics_mw.errors import ReadTooLong, StorageUnavailable
 from tk_analytics_mw.storage.sqlite.connections import READ_SECONDS, Connections
@@ -27,20 +28,13 @@ SAFE: Final = 0.6
 
 _PARTS: Final = ", ".join(PARTS)
 _SUM_UP: Final = f"""
-    SELECT {_PARTS}, count(*), sum(metric) FROM events INDEXED BY events_time
-    WHERE org_id = ? AND created_at >= ? AND created_at < ? || 'U' GROUP BY {_PARTS}
+    SELECT substr(created_at, 1, 13) AS hour, {_PARTS}, count(*), sum(metric) FROM events INDEXED BY events_time
+    WHERE org_id = ? AND created_at >= ? AND created_at < ? || 'U' GROUP BY {_PARTS}, hour
 """  # noqa: S608 - names of columns; U follows the T between day and time
-_HOURS: Final = """
-    SELECT event_type, substr(created_at, 1, 13), count(*) FROM events INDEXED BY events_time
-    WHERE org_id = ? AND created_at >= ? AND created_at < ? || 'U' GROUP BY 1, 2
-"""
 _ADD: Final = f"""
     INSERT INTO day_totals (org_id, day, {_PARTS}, events, metric) VALUES (?, ?, {", ".join("?" * len(PARTS))}, ?, ?)
 """  # noqa: S608 - names of columns
-_ADD_HOURS: Final = """
-    INSERT INTO hour_totals (org_id, event_type, hour, events) VALUES (?, ?, ?, ?)
-    ON CONFLICT (org_id, event_type, hour) DO UPDATE SET events = events + excluded.events
-"""
+_ADD_HOURS: Final = "INSERT OR REPLACE INTO hour_totals (org_id, event_type, hour, events) VALUES (?, ?, ?, ?)"
 
 
 class Summaries:
@@ -126,21 +120,26 @@ class Summaries:
                 [(org_id, day, token) for day in days],
             )
         with self._connections.reading() as snapshot:
-            found = {
-                day: [snapshot.execute(select, (org_id, day, day)).fetchall() for select in (_SUM_UP, _HOURS)]
-                for day in days
-            }
+            found = {day: snapshot.execute(_SUM_UP, (org_id, day, day)).fetchall() for day in days}
         with self._connections.transaction() as connection:
-            for day, (parts, hours) in found.items():
+            for day, parts in found.items():
                 done = connection.execute(
                     "UPDATE summed_days SET token = NULL WHERE org_id = ? AND day = ? AND token = ?",
                     (org_id, day, token),
                 )
                 if done.rowcount:
-                    connection.executemany(_ADD, [(org_id, day, *row) for row in parts])
-                    each = [(org_id, *row) for row in hours]
-                    every = [(org_id, ALL_TYPES, hour, events) for _, hour, events in hours]
-                    connection.executemany(_ADD_HOURS, [*each, *every])
+                    # A session that goes on over an hour has two rows then, of which only sums are asked.
+                    connection.executemany(_ADD, [(org_id, day, *row) for _, *row in parts])
+                    connection.executemany(_ADD_HOURS, [(org_id, *each, events) for each, events in _hours(parts)])
+
+
+def _hours(parts: Iterable[Sequence[Any]]) -> Iterable[tuple[tuple[str, str], int]]:
+    """How many events there are of each type, and of all, in each hour."""
+    hours: Counter[tuple[str, str]] = Counter()
+    for hour, event_type, *_, events, _metric in parts:
+        hours[event_type, hour] += events
+        hours[ALL_TYPES, hour] += events
+    return hours.items()
 
 
 def _days_between(first: str, end: str) -> int:
