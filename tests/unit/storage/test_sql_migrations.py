@@ -40,7 +40,7 @@ def look(storage: SqlStorage, question: str) -> Sequence[Any]:
 
 
 POSTGRESQL = """
-    SELECT table_name, column_name, concat_ws(' ', data_type, is_nullable, column_default)
+    SELECT table_name, column_name, concat_ws(' ', ordinal_position, data_type, is_nullable, column_default)
     FROM information_schema.columns WHERE table_schema = 'public'
     UNION ALL SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
     UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint

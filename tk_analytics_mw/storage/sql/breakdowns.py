@@ -36,7 +36,7 @@ def break_down(connection: Connection, wanted: Filter, by: Dimension, top: int) 
         select(some.c.value, some.c.session_id, some.c.user_id, func.count(), func.sum(some.c.metric)).group_by(
             some.c.value, some.c.session_id, some.c.user_id
         )
-    )
+    ).all()
     tallies = Tallies()
     # One row for each user of a session: the database has done most of it.
     if by.key is None:

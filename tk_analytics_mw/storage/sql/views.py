@@ -103,11 +103,11 @@ def _of_hours(
     )
     rows: list[Any] = []
     if not cut.issuperset(summed):
-        whole = connection.execute(statement.group_by(c.day))
+        whole = connection.execute(statement.group_by(c.day)).all()
         rows += [(day, 0, total) for day, total in whole if day not in cut]
     if cut:
         some = statement.where(c.day.in_(cut)) if len(cut) <= FEW else statement
-        hours = connection.execute(some.add_columns(c.hour).group_by(c.day, c.hour))
+        hours = connection.execute(some.add_columns(c.hour).group_by(c.day, c.hour)).all()
         rows += [(day, hour, total) for day, total, hour in hours if day in cut]
     ready = {*summed}
     starts, ends = [start for start, _ in stretches], [end for _, end in stretches]

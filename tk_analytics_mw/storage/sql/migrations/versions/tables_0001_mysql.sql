@@ -129,10 +129,12 @@ CREATE INDEX tk_analytics_summed_days_token ON tk_analytics_summed_days (token);
 
 CREATE TABLE tk_analytics_hour_totals (
     org_id VARCHAR(200) {exact} NOT NULL,
+    event_type VARCHAR(200) {exact} NOT NULL,
     day DATE NOT NULL,
     hour INTEGER NOT NULL,
-    event_type VARCHAR(200) {exact} NOT NULL,
     events BIGINT NOT NULL,
-    PRIMARY KEY (org_id, day, hour, event_type),
+    PRIMARY KEY (org_id, event_type, day, hour),
     FOREIGN KEY(org_id, day) REFERENCES tk_analytics_summed_days (org_id, day) ON DELETE CASCADE
 ) {options};
+
+CREATE INDEX tk_analytics_hour_totals_day ON tk_analytics_hour_totals (org_id, day);

@@ -146,13 +146,15 @@ CREATE INDEX tk_analytics_summed_days_token ON tk_analytics_summed_days (token) 
 
 CREATE TABLE tk_analytics_hour_totals (
     org_id VARCHAR NOT NULL,
+    event_type VARCHAR NOT NULL,
     day DATE NOT NULL,
     hour INTEGER NOT NULL,
-    event_type VARCHAR NOT NULL,
     events BIGINT NOT NULL,
-    PRIMARY KEY (org_id, day, hour, event_type),
+    PRIMARY KEY (org_id, event_type, day, hour),
     FOREIGN KEY(org_id, day) REFERENCES tk_analytics_summed_days (org_id, day) ON DELETE CASCADE
 );
+
+CREATE INDEX tk_analytics_hour_totals_day ON tk_analytics_hour_totals (org_id, day);
 
 CREATE FUNCTION tk_analytics_insert_forgets() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
     DELETE FROM tk_analytics_summed_days AS summed USING (
