@@ -13,10 +13,11 @@ from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.partitions import drop
 from tk_analytics_mw.storage.sql.places import place
-from tk_analytics_mw.storage.sql.schema import deliveries, events, positions
+from tk_analytics_mw.storage.sql.schema import deliveries, events
 from tk_analytics_mw.storage.sql.spans import organisations
-from tk_analytics_mw.storage.sql.totals import day_of, forget
+from tk_analytics_mw.storage.sql.totals import day_of, forget, lock_counter
 from tk_analytics_mw.storage.sql.walks import by_index
 
 _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
@@ -51,7 +52,7 @@ class SqlErasure:
         for first in range(0, len(ids), SLICE):
             some = ids[first : first + SLICE]
             with self._connections.writing() as connection:
-                _wait(connection)
+                lock_counter(connection)
                 erased = _delete(connection, some)
             yield Progress(erased, first + len(some), len(ids))
 
@@ -68,12 +69,16 @@ class SqlErasure:
 
         The order of ids is that of time; that of positions is not: imported events are old and come late.
         """
+        if self._connections.partitioned:
+            while (dropped := drop(self._connections, before)) is not None:
+                if dropped.events:
+                    return dropped
         oldest = select(events.c.id).where(events.c.id < first_event_id(before)).order_by(events.c.id).limit(limit)
         with self._connections.reading() as connection:  # nearly always none: nobody is to wait for that
             if not connection.execute(oldest.limit(1)).first():
                 return Erased()
         with self._connections.writing() as connection:
-            _wait(connection)
+            lock_counter(connection)
             return _delete(connection, connection.execute(oldest).scalars().all())
 
     def finish(self) -> bool:
@@ -88,7 +93,7 @@ class SqlErasure:
         with self._connections.unchecked() as connection:
             vacuum = connection.execution_options(isolation_level="AUTOCOMMIT")
             deleted_by = vacuum.execute(_NEWEST).scalar_one()
-            for table in _VACUUMED:
+            for table in (*_VACUUMED, *(["tk_analytics_keys"] if self._connections.partitioned else [])):
                 vacuum.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {table}")
             return vacuum.execute(_READERS, {"newest": deleted_by}).first() is None
 
@@ -117,11 +122,6 @@ def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[Any]
         else [conditions(connection, wanted)]
     ):
         yield select(events.c.id).where(*where)
-
-
-def _wait(connection: Connection) -> None:
-    """As everybody who changes what is counted: one after the other."""
-    connection.execute(select(positions.c.last).with_for_update()).all()
 
 
 def _delete(connection: Connection, ids: Sequence[str]) -> Erased:

@@ -109,7 +109,7 @@ class Totals:
             rows = [{"org_id": org_id, "day": day, "token": token} for org_id, day in sorted(days)]
             connection.execute(_claim(self._connections.is_postgresql), rows)
         with self._connections.writing() as connection:
-            connection.execute(select(positions.c.last).with_for_update()).all()
+            lock_counter(connection)
         with self._connections.writing() as connection:
             ours = summed_days.c.token == token
             connection.execute(select(summed_days.c.day).where(ours).with_for_update()).all()
@@ -155,6 +155,11 @@ def forget(connection: Connection, days: Iterable[Day]) -> None:
                 or_(*(and_(summed_days.c.org_id == org_id, summed_days.c.day == day) for org_id, day in some))
             )
         )
+
+
+def lock_counter(connection: Connection) -> None:
+    """Wait for whoever writes: until our transaction ends nobody else changes what is counted."""
+    connection.execute(select(positions.c.last).with_for_update()).all()
 
 
 def day_of(moment: datetime) -> date:
