@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, Select, delete, func, select, text
 
 from tk_analytics_mw.identifiers import first_event_id
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import Values, shape_of, values_of
 from tk_analytics_mw.storage.sql.partitions import drop
 from tk_analytics_mw.storage.sql.places import place
 from tk_analytics_mw.storage.sql.schema import deliveries, events
 from tk_analytics_mw.storage.sql.spans import organisations
 from tk_analytics_mw.storage.sql.totals import day_of, forget, lock_counter
-from tk_analytics_mw.storage.sql.walks import by_index
+from tk_analytics_mw.storage.sql.walks import Step, by_index, source_of
 
 _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
 
@@ -36,7 +36,10 @@ class SqlErasure:
             return [
                 org_id
                 for org_id in _asked(connection, subject)
-                if any(connection.execute(each.limit(1)).first() for each in _ids(connection, subject, org_id))
+                if any(
+                    connection.execute(statement.limit(1), values).first()
+                    for statement, values in _ids(connection, subject, org_id)
+                )
             ]
 
     def erase(self, subject: Subject) -> Iterator[Progress]:
@@ -46,8 +49,8 @@ class SqlErasure:
             ids = [
                 id_
                 for org_id in _asked(connection, subject)
-                for each in _ids(connection, subject, org_id)
-                for id_ in connection.execute(each).scalars()
+                for statement, values in _ids(connection, subject, org_id)
+                for id_ in connection.execute(statement, values).scalars()
             ]
         for first in range(0, len(ids), SLICE):
             some = ids[first : first + SLICE]
@@ -112,16 +115,14 @@ def _asked(connection: Connection, subject: Subject) -> list[str]:
     return [*organisations(connection)] if subject.org_id is None else [subject.org_id]
 
 
-def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[Any]:
-    """Statements that together find the events of a subject."""
+def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[tuple[Select[Any], Values]]:
+    """Statements, each with its values, that together find the events of a subject."""
     given = {"user_id": subject.user_id, "session_id": subject.session_id}
     wanted = Filter(org_id, equals={name: value for name, value in given.items() if value is not None})
-    for where in (
-        by_index(connection, wanted, "oldest")
-        if connection.dialect.name == "postgresql"
-        else [conditions(connection, wanted)]
-    ):
-        yield select(events.c.id).where(*where)
+    shape = shape_of(connection, wanted)
+    for step, values in by_index(connection, wanted, "oldest") if shape.postgresql else [(Step("time"), Values())]:
+        source, where = source_of(shape, step, "oldest")
+        yield select(source.c.id).where(*where), {**values_of(wanted), **values}
 
 
 def _delete(connection: Connection, ids: Sequence[str]) -> Erased:

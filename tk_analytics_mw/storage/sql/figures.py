@@ -17,7 +17,7 @@ from tk_analytics_mw.storage.figures import Attribute, Breakdown, Dimension, Rea
 from tk_analytics_mw.storage.funnels import Funnel
 from tk_analytics_mw.storage.sql.breakdowns import break_down
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import conditions, shape_of, values_of
 from tk_analytics_mw.storage.sql.schema import events
 from tk_analytics_mw.storage.sql.spans import span
 from tk_analytics_mw.storage.sql.totals import Day, Totals, missing_days
@@ -90,8 +90,9 @@ class SqlFigures:
         with self._connections.reading() as connection:
             rows = connection.execute(
                 select(events.c.session_id, *columns)
-                .where(*conditions(connection, wanted), events.c.event_type.in_(types))
+                .where(*conditions(shape_of(connection, wanted)), events.c.event_type.in_(types))
                 .order_by(events.c.session_id, events.c.created_at, events.c.position),
+                values_of(wanted),
                 execution_options={"stream_results": True, "max_row_buffer": FETCHED},
             )
             yield (list(session) for _, session in groupby(rows, itemgetter(0)))
