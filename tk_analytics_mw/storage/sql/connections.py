@@ -214,8 +214,8 @@ class Connections:
                 f"SET LOCAL statement_timeout = {round(1000 * seconds)}",
                 # To compile a plan, or to start others that help, takes longer than our questions.
                 "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
-                # A plan for all values alike is one for frequent ones: it goes through years for a rare one.
-                "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
+                # Which way is gone does not depend on the values, see walks.py: so it is planned once.
+                "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan"
                 if few
                 else "SET LOCAL work_mem = '64MB'",  # groups of 300,000 events, without a way over the disk
             )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, and_, bindparam, func, not_, text, tuple_
+from sqlalchemy import ColumnElement, Connection, FromClause, and_, bindparam, func, literal_column, not_, text, tuple_
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.exponents import written_out
@@ -78,12 +78,13 @@ def conditions(shape: Shape, source: FromClause = events, *, by_time: bool = Tru
     """
     c = source.c
     org_id = c.org_id if by_time else c.org_id.concat("")
+    created_at = _moment(source, by_time=by_time)
     found: Conditions = [org_id == bindparam("org_id"), c.position.is_not(None)]
     found += [c[name] == bindparam(f"the_{name}") for name in shape.equals]
     if shape.since:
-        found.append(c.created_at >= bindparam("since"))
+        found.append(created_at >= bindparam("since"))
     if shape.until:
-        found.append(c.created_at < bindparam("until"))
+        found.append(created_at < bindparam("until"))
     if shape.metadata:
         found.append(_has_metadata(shape, source))
     return found
@@ -94,22 +95,26 @@ def timeless(wanted: Filter) -> Filter:
     return replace(wanted, since=None, until=None)
 
 
-def behind(order: Order, source: FromClause = events, *, name: str = "after") -> ColumnElement[bool]:
+def behind(
+    order: Order, source: FromClause = events, *, name: str = "after", by_time: bool = True
+) -> ColumnElement[bool]:
     """What comes after a place in a list.
 
     Args:
         order: of the list.
         source: the table, or a part of it.
         name: of the place, see :func:`place_values`.
+        by_time: as for :func:`conditions`.
     """
     c = source.c
+    created_at = _moment(source, by_time=by_time)
     moment = bindparam(f"{name}_moment", type_=c.created_at.type)
-    here = tuple_(c.created_at, c.position)
+    here = tuple_(created_at, c.position)
     there = tuple_(moment, bindparam(f"{name}_position", type_=c.position.type))
     # The first part says nothing new; MariaDB finds its way in an index by it.
     if order == "newest":
-        return and_(c.created_at <= moment, here < there)
-    return and_(c.created_at >= moment, here > there)
+        return and_(created_at <= moment, here < there)
+    return and_(created_at >= moment, here > there)
 
 
 def place_values(place: Place | None, *, name: str = "after") -> Values:
@@ -117,6 +122,11 @@ def place_values(place: Place | None, *, name: str = "after") -> Values:
     if place is None:
         return {}
     return {f"{name}_moment": moment_of(place.created_at), f"{name}_position": place.position}
+
+
+def _moment(source: FromClause, *, by_time: bool) -> ColumnElement[Any]:
+    created_at: ColumnElement[Any] = source.c.created_at
+    return created_at if by_time else created_at.op("+")(literal_column("INTERVAL '0'"))
 
 
 def _has_metadata(shape: Shape, source: FromClause) -> Any:

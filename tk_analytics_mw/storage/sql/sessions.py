@@ -108,7 +108,9 @@ def _with_later(connection: Connection, wanted: Filter, ids: Sequence[str], plac
 
 @lru_cache(SHAPES)
 def _earlier(shape: Shape) -> Select[Any]:
-    return select(events.c.session_id).distinct().where(*_of(shape), not_(behind("newest")))
+    return (
+        select(events.c.session_id).distinct().where(*_of(shape), not_(behind("newest", by_time=not shape.postgresql)))
+    )
 
 
 def _of(shape: Shape) -> Conditions:

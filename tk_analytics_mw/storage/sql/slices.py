@@ -40,7 +40,7 @@ def lines_between(connections: Connections, wanted: Filter, after: int, until: i
         rows, position = rows_between(connections, wanted, after, until)
         return Slice(b"".join(map(line_of, rows)), position)
     end = min(after + SLICE, until)
-    with connections.reading() as connection:
+    with connections.reading(few=True) as connection:
         values = {**values_of(wanted), "after": after, "end": end}
         found = connection.execute(_lines(shape_of(connection, wanted)), values).scalar()
         return Slice(b"", _next(connection, end, until)) if found is None else Slice(found.encode(), end)
@@ -49,7 +49,7 @@ def lines_between(connections: Connections, wanted: Filter, after: int, until: i
 def rows_between(connections: Connections, wanted: Filter, after: int, until: int) -> RowSlice:
     """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
     end = min(after + SLICE, until)
-    with connections.reading() as connection:
+    with connections.reading(few=True) as connection:
         values = {**values_of(wanted), "after": after, "end": end}
         rows = connection.execute(_rows(shape_of(connection, wanted)), values).all()
         return RowSlice(rows, end if rows else _next(connection, end, until))

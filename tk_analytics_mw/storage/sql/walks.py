@@ -155,7 +155,7 @@ def _steps(connection: Connection, wanted: Filter, order: Order, after: Place | 
 @lru_cache(SHAPES)
 def _page(shape: Shape, step: Step, order: Order, names: tuple[str, ...], placed: bool) -> Select[Any]:
     source, where = source_of(shape, step, order)
-    here = [behind(order, source)] if placed else []
+    here = [behind(order, source, by_time=step.way in ("time", "next"))] if placed else []
     columns = (source.c[name] for name in ("created_at", "position", *names))
     return _in_order(select(*columns), order, source).where(*where, *here).limit(bindparam("size", type_=Integer))
 
