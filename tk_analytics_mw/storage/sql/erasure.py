@@ -13,7 +13,7 @@ from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.filters import Values, shape_of, values_of
-from tk_analytics_mw.storage.sql.partitions import drop
+from tk_analytics_mw.storage.sql.partitions import Partitions
 from tk_analytics_mw.storage.sql.places import place
 from tk_analytics_mw.storage.sql.schema import deliveries, events
 from tk_analytics_mw.storage.sql.spans import organisations
@@ -26,8 +26,9 @@ _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
 class SqlErasure:
     """See :class:`~tk_analytics_mw.storage.erasure.Erasure`."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, partitions: Partitions | None) -> None:
         self._connections = connections
+        self._partitions = partitions
 
     def organisations(self, subject: Subject) -> list[str]:
         """See :meth:`Erasure.organisations <tk_analytics_mw.storage.erasure.Erasure.organisations>`."""
@@ -72,10 +73,9 @@ class SqlErasure:
 
         The order of ids is that of time; that of positions is not: imported events are old and come late.
         """
-        if self._connections.partitioned:
-            while (dropped := drop(self._connections, before)) is not None:
-                if dropped.events:
-                    return dropped
+        while self._partitions is not None and (dropped := self._partitions.drop(before)) is not None:
+            if dropped.events:
+                return dropped
         oldest = select(events.c.id).where(events.c.id < first_event_id(before)).order_by(events.c.id).limit(limit)
         with self._connections.reading() as connection:  # nearly always none: nobody is to wait for that
             if not connection.execute(oldest.limit(1)).first():
@@ -96,7 +96,7 @@ class SqlErasure:
         with self._connections.unchecked() as connection:
             vacuum = connection.execution_options(isolation_level="AUTOCOMMIT")
             deleted_by = vacuum.execute(_NEWEST).scalar_one()
-            for table in (*_VACUUMED, *(["tk_analytics_keys"] if self._connections.partitioned else [])):
+            for table in (*_VACUUMED, *(["tk_analytics_keys"] if self._partitions else [])):
                 vacuum.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {table}")
             return vacuum.execute(_READERS, {"newest": deleted_by}).first() is None
 

@@ -29,7 +29,7 @@ from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.faults import is_lock_timeout
 from tk_analytics_mw.storage.sql.filters import is_id
 from tk_analytics_mw.storage.sql.schema import deliveries
-from tk_analytics_mw.storage.sql.totals import forget, lock_counter
+from tk_analytics_mw.storage.sql.totals import forget
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
 
@@ -95,7 +95,7 @@ def months_of(ids: Iterable[str]) -> set[Month]:
 
 
 class Partitions:
-    """Makes the months of what is written.
+    """Makes the months of what is written, and drops old ones.
 
     Args:
         connections: of the storage.
@@ -106,6 +106,7 @@ class Partitions:
         self._made: set[Month] = set()
         self._usual = ("", "")  # ids between these have their partition
         self._later = 0.0
+        self._drop_later = 0.0
 
     def prepare(self, events: Sequence[Event]) -> None:
         """Make the months of events that are to be written. What cannot be made now does not keep them from it."""
@@ -126,6 +127,27 @@ class Partitions:
         else:
             if months:
                 self._usual = bounds(max(months))
+
+    def drop(self, before: datetime) -> Erased | None:
+        """Drop the oldest month, with everything that belongs to its events, if all of them are older than ``before``.
+
+        Returns:
+            What has gone; ``None`` if there is no such month, or somebody is at it: then it is not tried for a while.
+        """
+        if time.monotonic() < self._drop_later:
+            return None
+        with self._connections.reading() as connection:
+            old = [month for month in months_there(connection) if next_month(month) <= before]
+        if not old:
+            return None
+        try:
+            with self._connections.writing() as connection:
+                return drop(connection, old[0])
+        except StorageUnavailable as error:
+            if isinstance(error.__cause__, DBAPIError) and is_lock_timeout(error.__cause__):
+                self._drop_later = time.monotonic() + AGAIN
+                return None
+            raise
 
 
 def make(connection: Connection, month: Month) -> bool:
@@ -152,6 +174,33 @@ def make(connection: Connection, month: Month) -> bool:
     return True
 
 
+def drop(connection: Connection, month: Month) -> Erased:
+    """Drop the partition of a month.
+
+    Args:
+        connection: in a transaction.
+        month: which.
+    """
+    name, (low, high) = _name(month), bounds(month)
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}'")
+    connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE MODE")  # who writes elsewhere goes on
+    days = connection.exec_driver_sql(
+        f"SELECT org_id, CAST(created_at AT TIME ZONE 'UTC' AS date), count(*) FROM {name} GROUP BY 1, 2"  # noqa: S608
+    ).all()
+    connection.exec_driver_sql(
+        f"DELETE FROM tk_analytics_keys AS held USING {name} AS went WHERE went.idempotency_key IS NOT NULL "  # noqa: S608
+        "AND held.org_id = went.org_id AND held.idempotency_key = went.idempotency_key"
+    )
+    owed = connection.execute(delete(deliveries).where(deliveries.c.event_id >= low, deliveries.c.event_id < high))
+    forget(connection, ((org_id, day) for org_id, day, _ in days))
+    # From here on nobody writes, reads or sums up; it takes a moment. The counter is not waited for: who waits for it
+    # has the table already. What has been summed up meanwhile is forgotten now.
+    connection.exec_driver_sql("LOCK TABLE ONLY tk_analytics_events IN ACCESS EXCLUSIVE MODE")
+    forget(connection, ((org_id, day) for org_id, day, _ in days))
+    connection.exec_driver_sql(f"DROP TABLE {name}")
+    return Erased(sum(number for *_, number in days), owed.rowcount)
+
+
 def months_there(connection: Connection) -> list[Month]:
     """The months that have a partition, ascending."""
     found = map(_NAME.fullmatch, connection.execute(_NAMES).scalars())
@@ -162,42 +211,6 @@ def months_waiting(connection: Connection, limit: int) -> dict[Month, int]:
     """The months of events that have not got their partition, and how many there are, of the first ``limit``."""
     ids = connection.exec_driver_sql(f"SELECT CAST(id AS text) FROM {OTHER} ORDER BY id LIMIT {limit}").scalars().all()  # noqa: S608
     return {month: sum(low <= each < high for each in ids) for month in months_of(ids) for low, high in [bounds(month)]}
-
-
-def drop(connections: Connections, before: datetime) -> Erased | None:
-    """Drop the oldest month, with everything that belongs to its events, if all of them are older than ``before``.
-
-    Returns:
-        What has gone; ``None`` if there is no such month, or somebody is at it.
-    """
-    with connections.reading() as connection:
-        old = [month for month in months_there(connection) if next_month(month) <= before]
-    if not old:
-        return None
-    name, (low, high) = _name(old[0]), bounds(old[0])
-    try:
-        with connections.writing() as connection:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{PATIENCE}'")
-            connection.exec_driver_sql(f"LOCK TABLE {name} IN SHARE MODE")  # who writes elsewhere goes on
-            days = connection.exec_driver_sql(
-                "SELECT org_id, CAST(created_at AT TIME ZONE 'UTC' AS date), count(*) "  # noqa: S608
-                f"FROM {name} GROUP BY 1, 2"
-            ).all()
-            connection.exec_driver_sql(
-                f"DELETE FROM tk_analytics_keys AS held USING {name} AS went WHERE went.idempotency_key IS NOT NULL "  # noqa: S608
-                "AND held.org_id = went.org_id AND held.idempotency_key = went.idempotency_key"
-            )
-            owed = connection.execute(
-                delete(deliveries).where(deliveries.c.event_id >= low, deliveries.c.event_id < high)
-            ).rowcount
-            lock_counter(connection)
-            forget(connection, ((org_id, day) for org_id, day, _ in days))
-            connection.exec_driver_sql(f"DROP TABLE {name}")
-    except StorageUnavailable as error:
-        if isinstance(error.__cause__, DBAPIError) and is_lock_timeout(error.__cause__):
-            return None
-        raise
-    return Erased(sum(number for *_, number in days), owed)
 
 
 def _name(month: Month) -> str:

@@ -75,7 +75,7 @@ class SqlStorage:
         self.outbox = SqlOutbox(self._connections)
         self.reader = SqlReader(self._connections)
         self.figures = SqlFigures(self._connections)
-        self.erasure = SqlErasure(self._connections)
+        self.erasure = SqlErasure(self._connections, self._partitions)
         self.tokens = SqlTokens(self._connections)
         self.refusals = SqlRefusals(self._connections)
 
