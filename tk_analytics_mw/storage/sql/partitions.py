@@ -26,7 +26,7 @@ from tk_analytics_mw.events import Event
 from tk_analytics_mw.identifiers import first_event_id, time_of
 from tk_analytics_mw.storage.erasure import Erased
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.faults import is_lock_timeout
+from tk_analytics_mw.storage.sql.faults import is_lock_timeout, is_missing
 from tk_analytics_mw.storage.sql.filters import is_id
 from tk_analytics_mw.storage.sql.schema import deliveries
 from tk_analytics_mw.storage.sql.totals import forget
@@ -116,8 +116,9 @@ class Partitions:
             return
         months = months_of(ids)
         now = this_month(datetime.now(timezone.utc))
+        ahead = {next_month(now)} if now in months else set()
         try:
-            for month in sorted(months | ({next_month(now)} & {*map(next_month, months)}) - self._made):
+            for month in sorted((months | ahead) - self._made):
                 with self._connections.writing() as connection:
                     make(connection, month)
                 self._made.add(month)
@@ -144,10 +145,11 @@ class Partitions:
             with self._connections.writing() as connection:
                 return drop(connection, old[0])
         except StorageUnavailable as error:
-            if isinstance(error.__cause__, DBAPIError) and is_lock_timeout(error.__cause__):
-                self._drop_later = time.monotonic() + AGAIN
-                return None
-            raise
+            cause = error.__cause__
+            if not isinstance(cause, DBAPIError) or not (is_lock_timeout(cause) or is_missing(cause)):
+                raise
+            self._drop_later = time.monotonic() + AGAIN
+            return None
 
 
 def make(connection: Connection, month: Month) -> bool:
