@@ -41,7 +41,7 @@ class PostgreSQL:
         self.bin = reachable(Path(spec.origin).parent / "pginstall", self.folder) / "bin"
         self.port = free_port()
         self._numbers = itertools.count(1)
-        self._shared: str | None = None
+        self._shared: dict[bool, str] = {}
         self._call(
             "initdb", "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C.UTF-8"
         )
@@ -70,12 +70,21 @@ class PostgreSQL:
         self.run(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE if migrated else 'template0'}")
         return self.url(name)
 
-    def emptied(self) -> str:
-        """The URL of a database that many tests use, one after the other: each finds it empty."""
-        if self._shared is None:
-            self._shared = self.fresh()
-        empty(self._shared)
-        return self._shared
+    def emptied(self, *, partitioned: bool = False) -> str:
+        """The URL of a database that many tests use, one after the other: each finds it empty.
+
+        Args:
+            partitioned: its events are in partitions by month.
+        """
+        query = "?partitions=monthly" if partitioned else ""
+        url = self._shared.get(partitioned)
+        if url is None:
+            url = self._shared[partitioned] = self.fresh()
+            storage = SqlStorage(url + query)
+            storage.migrate()
+            storage.close()
+        empty(url)
+        return url + query
 
     def remove(self) -> None:
         """Stop it and remove everything."""

@@ -79,7 +79,10 @@ class Erasure(Protocol):
         ...
 
     def purge(self, before: datetime, limit: int = SLICE) -> Erased:
-        """Remove the oldest of the events that are older than this, at most ``limit`` of them."""
+        """Remove the oldest of the events that are older than this, at most ``limit`` of them.
+
+        Where the oldest ones are kept apart from all others, they may go together, however many they are.
+        """
         ...
 
     def finish(self) -> bool:

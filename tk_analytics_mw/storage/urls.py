@@ -28,10 +28,10 @@ def storage_from(setting: Any, *, durability: str, commit_timeout: float) -> Sto
     Args:
         setting: a URL (``sqlite:///analytics.db`` is relative, ``sqlite:////var/lib/shop/analytics.db`` is not;
             ``memory://`` for tests; ``clickhouse://user@host/shop`` and ``clickhouse+chdb:///directory``;
-            ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without ``+driver``; ``django``
-            or ``django://alias`` for a database of the Django project; those that other packages add by
-            :data:`ENTRY_POINTS`), ``"package.module:Class"``, an engine of SQLAlchemy, or an object that has ``write``
-            and ``close``.
+            ``postgresql://user@host/shop``, ``mysql://…`` and ``mariadb://…``, with or without ``+driver``, the
+            first of them also with ``?partitions=monthly``; ``django`` or ``django://alias`` for a database of the
+            Django project; those that other packages add by :data:`ENTRY_POINTS`), ``"package.module:Class"``, an
+            engine of SQLAlchemy, or an object that has ``write`` and ``close``.
         durability: ``"full"`` or ``"relaxed"``, for storages made from a URL.
         commit_timeout: seconds that such a storage may wait for its engine.
 

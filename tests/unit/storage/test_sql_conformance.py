@@ -26,6 +26,13 @@ class OnPostgreSQL(Opened):
         return lambda: SqlStorage(url)
 
 
+class OnPartitions(Opened):
+    @pytest.fixture
+    def open_storage(self, postgresql: PostgreSQL) -> OpenStorage:
+        url = postgresql.emptied(partitioned=True)
+        return lambda: SqlStorage(url)
+
+
 class OnMariaDB(Opened):
     @pytest.fixture
     def open_storage(self, mariadb: MariaDB) -> OpenStorage:
@@ -53,6 +60,23 @@ class TestTokensOnPostgreSQL(OnPostgreSQL, TokenSuite): ...
 
 
 class TestRefusalsOnPostgreSQL(OnPostgreSQL, RefusalSuite): ...
+
+
+class TestStorageOnPartitions(OnPartitions, StorageSuite): ...
+
+
+class TestOutboxOnPartitions(OnPartitions, OutboxSuite): ...
+
+
+class TestReaderOnPartitions(OnPartitions, ReaderSuite):
+    most_examples = 10
+
+
+class TestFiguresOnPartitions(OnPartitions, FiguresSuite):
+    most_examples = 10
+
+
+class TestErasureOnPartitions(OnPartitions, ErasureSuite): ...
 
 
 class TestStorageOnMariaDB(OnMariaDB, StorageSuite): ...

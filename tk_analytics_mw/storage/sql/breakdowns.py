@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.choices import canonical
 from tk_analytics_mw.storage.figures import Breakdown, Dimension
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import conditions, shape_of, values_of
 from tk_analytics_mw.storage.sql.schema import events
 from tk_analytics_mw.storage.tallies import Tallies
 
@@ -29,14 +29,15 @@ def break_down(connection: Connection, wanted: Filter, by: Dimension, top: int) 
     value = column if by.key is None else _of_object(connection, column, by.key)
     some = (
         select(value.label("value"), events.c.session_id, events.c.user_id, events.c.metric)
-        .where(*conditions(connection, wanted))
+        .where(*conditions(shape_of(connection, wanted)))
         .subquery("some")
     )
     rows = connection.execute(
         select(some.c.value, some.c.session_id, some.c.user_id, func.count(), func.sum(some.c.metric)).group_by(
             some.c.value, some.c.session_id, some.c.user_id
-        )
-    )
+        ),
+        values_of(wanted),
+    ).all()
     tallies = Tallies()
     # One row for each user of a session: the database has done most of it.
     if by.key is None:

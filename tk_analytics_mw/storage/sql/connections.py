@@ -48,10 +48,19 @@ class Connections:
         source: a URL, or an engine of the host's: then we connect as it does, with a pool of our own.
         durability: see :class:`~tk_analytics_mw.storage.sql.SqlStorage`.
         commit_timeout: seconds to wait for a connection, and for whoever else writes.
+        partitioned: whether events are in partitions, see :mod:`.partitions`.
     """
 
-    def __init__(self, source: URL | Engine, *, durability: str, commit_timeout: float = COMMIT_TIMEOUT) -> None:
+    def __init__(
+        self,
+        source: URL | Engine,
+        *,
+        durability: str,
+        commit_timeout: float = COMMIT_TIMEOUT,
+        partitioned: bool = False,
+    ) -> None:
         self._source = source
+        self.partitioned = partitioned
         self.commit_timeout = commit_timeout
         self.is_postgresql = self._url.get_backend_name() == "postgresql"
         self.synchronous = SYNCHRONOUS if durability == "full" else RELAXED
@@ -205,8 +214,8 @@ class Connections:
                 f"SET LOCAL statement_timeout = {round(1000 * seconds)}",
                 # To compile a plan, or to start others that help, takes longer than our questions.
                 "SET LOCAL jit = off; SET LOCAL max_parallel_workers_per_gather = 0",
-                # A plan for all values alike is one for frequent ones: it goes through years for a rare one.
-                "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_custom_plan"
+                # Which way is gone does not depend on the values, see walks.py: so it is planned once.
+                "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan"
                 if few
                 else "SET LOCAL work_mem = '64MB'",  # groups of 300,000 events, without a way over the disk
             )
@@ -237,7 +246,15 @@ class Connections:
         # A later one than ours is another host's, which has been updated already; what it adds is not asked for here.
         if found is None or found < HEAD:
             raise StorageUnavailable(f"{self.where}: its tables are missing or old: {MIGRATE}")
+        if self.partitioned and not is_partitioned(connection):
+            raise StorageUnavailable(f"{self.where}: the table of its events has no partitions: {MIGRATE}")
         process.checked = True
+
+
+def is_partitioned(connection: Connection) -> bool:
+    """Whether the table of events is there, and one with partitions (PostgreSQL)."""
+    asked = "SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass('tk_analytics_events')"
+    return bool(connection.exec_driver_sql(asked).scalar())
 
 
 class _Process:

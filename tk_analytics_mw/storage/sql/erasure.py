@@ -6,18 +6,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, func, select, text
+from sqlalchemy import Connection, Select, delete, func, select, text
 
 from tk_analytics_mw.identifiers import first_event_id
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.erasure import SLICE, Erased, Progress, Subject
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import Values, shape_of, values_of
+from tk_analytics_mw.storage.sql.partitions import Partitions
 from tk_analytics_mw.storage.sql.places import place
-from tk_analytics_mw.storage.sql.schema import deliveries, events, positions
+from tk_analytics_mw.storage.sql.schema import deliveries, events
 from tk_analytics_mw.storage.sql.spans import organisations
-from tk_analytics_mw.storage.sql.totals import day_of, forget
-from tk_analytics_mw.storage.sql.walks import by_index
+from tk_analytics_mw.storage.sql.totals import day_of, forget, lock_counter
+from tk_analytics_mw.storage.sql.walks import Step, by_index, source_of
 
 _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
 
@@ -25,8 +26,9 @@ _VACUUMED: Final = ("tk_analytics_events", "tk_analytics_deliveries")
 class SqlErasure:
     """See :class:`~tk_analytics_mw.storage.erasure.Erasure`."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, partitions: Partitions | None) -> None:
         self._connections = connections
+        self._partitions = partitions
 
     def organisations(self, subject: Subject) -> list[str]:
         """See :meth:`Erasure.organisations <tk_analytics_mw.storage.erasure.Erasure.organisations>`."""
@@ -35,7 +37,10 @@ class SqlErasure:
             return [
                 org_id
                 for org_id in _asked(connection, subject)
-                if any(connection.execute(each.limit(1)).first() for each in _ids(connection, subject, org_id))
+                if any(
+                    connection.execute(statement.limit(1), values).first()
+                    for statement, values in _ids(connection, subject, org_id)
+                )
             ]
 
     def erase(self, subject: Subject) -> Iterator[Progress]:
@@ -45,13 +50,13 @@ class SqlErasure:
             ids = [
                 id_
                 for org_id in _asked(connection, subject)
-                for each in _ids(connection, subject, org_id)
-                for id_ in connection.execute(each).scalars()
+                for statement, values in _ids(connection, subject, org_id)
+                for id_ in connection.execute(statement, values).scalars()
             ]
         for first in range(0, len(ids), SLICE):
             some = ids[first : first + SLICE]
             with self._connections.writing() as connection:
-                _wait(connection)
+                lock_counter(connection)
                 erased = _delete(connection, some)
             yield Progress(erased, first + len(some), len(ids))
 
@@ -68,12 +73,15 @@ class SqlErasure:
 
         The order of ids is that of time; that of positions is not: imported events are old and come late.
         """
+        while self._partitions is not None and (dropped := self._partitions.drop(before)) is not None:
+            if dropped.events:
+                return dropped
         oldest = select(events.c.id).where(events.c.id < first_event_id(before)).order_by(events.c.id).limit(limit)
         with self._connections.reading() as connection:  # nearly always none: nobody is to wait for that
             if not connection.execute(oldest.limit(1)).first():
                 return Erased()
         with self._connections.writing() as connection:
-            _wait(connection)
+            lock_counter(connection)
             return _delete(connection, connection.execute(oldest).scalars().all())
 
     def finish(self) -> bool:
@@ -88,7 +96,7 @@ class SqlErasure:
         with self._connections.unchecked() as connection:
             vacuum = connection.execution_options(isolation_level="AUTOCOMMIT")
             deleted_by = vacuum.execute(_NEWEST).scalar_one()
-            for table in _VACUUMED:
+            for table in (*_VACUUMED, *(["tk_analytics_keys"] if self._partitions else [])):
                 vacuum.exec_driver_sql(f"VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) {table}")
             return vacuum.execute(_READERS, {"newest": deleted_by}).first() is None
 
@@ -107,21 +115,14 @@ def _asked(connection: Connection, subject: Subject) -> list[str]:
     return [*organisations(connection)] if subject.org_id is None else [subject.org_id]
 
 
-def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[Any]:
-    """Statements that together find the events of a subject."""
+def _ids(connection: Connection, subject: Subject, org_id: str) -> Iterator[tuple[Select[Any], Values]]:
+    """Statements, each with its values, that together find the events of a subject."""
     given = {"user_id": subject.user_id, "session_id": subject.session_id}
     wanted = Filter(org_id, equals={name: value for name, value in given.items() if value is not None})
-    for where in (
-        by_index(connection, wanted, "oldest")
-        if connection.dialect.name == "postgresql"
-        else [conditions(connection, wanted)]
-    ):
-        yield select(events.c.id).where(*where)
-
-
-def _wait(connection: Connection) -> None:
-    """As everybody who changes what is counted: one after the other."""
-    connection.execute(select(positions.c.last).with_for_update()).all()
+    shape = shape_of(connection, wanted)
+    for step, values in by_index(connection, wanted, "oldest") if shape.postgresql else [(Step("time"), Values())]:
+        source, where = source_of(shape, step, "oldest")
+        yield select(source.c.id).where(*where), {**values_of(wanted), **values}
 
 
 def _delete(connection: Connection, ids: Sequence[str]) -> Erased:

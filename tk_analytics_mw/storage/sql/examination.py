@@ -12,6 +12,7 @@ from tk_analytics_mw.storage.examination import Finding
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.faults import MIGRATE
 from tk_analytics_mw.storage.sql.migrating import pending
+from tk_analytics_mw.storage.sql.partitioning import examine_partitions
 
 
 def examine(connections: Connections) -> Iterator[Finding]:
@@ -20,7 +21,11 @@ def examine(connections: Connections) -> Iterator[Finding]:
         with connections.unchecked() as connection:
             version = ".".join(map(str, connection.dialect.server_version_info or ()))
             yield Finding("ok", f"{connections.where}, version {version}")
-            yield from _postgresql(connection) if connections.is_postgresql else _mysql(connection)
+            if connections.is_postgresql:
+                yield from _postgresql(connection)
+                yield from examine_partitions(connection, wanted=connections.partitioned)
+            else:
+                yield from _mysql(connection)
     except StorageUnavailable as error:
         yield Finding("error", str(error), "Is the server up, and are its address, user and password right?")
         return

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Text, cast, select
+from sqlalchemy import Connection, Text, cast, select
 
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.choices import TYPES, Choices, Step
@@ -17,10 +17,10 @@ from tk_analytics_mw.storage.figures import Attribute, Breakdown, Dimension, Rea
 from tk_analytics_mw.storage.funnels import Funnel
 from tk_analytics_mw.storage.sql.breakdowns import break_down
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import conditions, shape_of, values_of
 from tk_analytics_mw.storage.sql.schema import events
 from tk_analytics_mw.storage.sql.spans import span
-from tk_analytics_mw.storage.sql.totals import Totals
+from tk_analytics_mw.storage.sql.totals import Day, Totals, missing_days
 from tk_analytics_mw.storage.sql.views import count_events, count_hours, is_counted, whole_days
 
 COUNTING: Final = 0.2
@@ -48,12 +48,13 @@ class SqlFigures:
 
     def views(self, wanted: Filter, edges: Sequence[datetime]) -> list[int]:
         """See :meth:`Figures.views <tk_analytics_mw.storage.figures.Figures.views>`."""
-        if not is_counted(wanted):
-            with self._connections.reading() as connection:
+        with self._connections.reading() as connection:
+            if not is_counted(wanted):
                 return count_events(connection, wanted, edges)
-        days = whole_days(*self._within_span(wanted.org_id, edges[0], edges[-1]))
-        if days is not None:
-            self._totals.prepare(wanted.org_id, *days, seconds=COUNTING)
+            days = _missing(connection, wanted.org_id, edges[0], edges[-1])
+            if not days:
+                return count_hours(connection, wanted, edges)
+        self._totals.sum_up(days, seconds=COUNTING)
         with self._connections.reading() as connection:
             return count_hours(connection, wanted, edges)
 
@@ -89,20 +90,21 @@ class SqlFigures:
         with self._connections.reading() as connection:
             rows = connection.execute(
                 select(events.c.session_id, *columns)
-                .where(*conditions(connection, wanted), events.c.event_type.in_(types))
+                .where(*conditions(shape_of(connection, wanted)), events.c.event_type.in_(types))
                 .order_by(events.c.session_id, events.c.created_at, events.c.position),
+                values_of(wanted),
                 execution_options={"stream_results": True, "max_row_buffer": FETCHED},
             )
             yield (list(session) for _, session in groupby(rows, itemgetter(0)))
             rows.close()
 
-    def _within_span(self, org_id: str, since: datetime, until: datetime) -> tuple[datetime, datetime]:
-        """The same time, as far as it is not before the organisation's first event or after its last one.
 
-        So the day of the last event is never asked for as a whole, and never summed up while it grows.
-        """
-        first, last = self.span(org_id) or (_EPOCH, _EPOCH)
-        return max(first, since), min(last + _MILLISECOND, until)
+def _missing(connection: Connection, org_id: str, since: datetime, until: datetime) -> list[Day]:
+    """The whole days that are not summed up, as far as they are not before the organisation's first event or after its
+    last one: so the day of that one is never asked for as a whole, and never summed up while it grows."""
+    first, last = span(connection, org_id) or (_EPOCH, _EPOCH)
+    days = whole_days(max(first, since), min(last + _MILLISECOND, until))
+    return [] if days is None else missing_days(connection, org_id, *days)
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)

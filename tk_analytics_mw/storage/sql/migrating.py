@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import Connection, text
 
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.storage.sql.connections import Connections
+from tk_analytics_mw.storage.sql.connections import Connections, is_partitioned
+from tk_analytics_mw.storage.sql.partitioning import STEP, partition
 from tk_analytics_mw.storage.sql.schema import VERSION_TABLE
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ _LOCK: Final = 7_011_205_100
 def pending(connections: Connections) -> Sequence[str]:
     """See :meth:`MigratedStorage.pending <tk_analytics_mw.storage.migrations.MigratedStorage.pending>`."""
     with connections.unchecked() as connection:
-        return _pending(connection)
+        names = _pending(connection)
+        if connections.partitioned and not is_partitioned(connection):
+            names.append(STEP)
+        return names
 
 
 def migrate(connections: Connections) -> Sequence[str]:
@@ -40,11 +44,13 @@ def migrate(connections: Connections) -> Sequence[str]:
             from alembic.command import upgrade
 
             upgrade(config, "head")
+        if connections.partitioned:
+            names += partition(connections)
         _unlock(connection, connections)
         return names
 
 
-def _pending(connection: Connection) -> Sequence[str]:
+def _pending(connection: Connection) -> list[str]:
     config = _config()
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select
+from typing import Final
+
+from sqlalchemy import bindparam, func, select
 
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter, Order, Place
@@ -15,6 +17,10 @@ from tk_analytics_mw.storage.sql.places import place, some_wait
 from tk_analytics_mw.storage.sql.schema import EVENT, events
 from tk_analytics_mw.storage.sql.sessions import said_of, sessions_of
 from tk_analytics_mw.storage.sql.slices import lines_between, rows_between
+
+_ONE: Final = select(*EVENT).where(
+    events.c.id == bindparam("id"), events.c.org_id == bindparam("org_id"), events.c.position.is_not(None)
+)
 
 
 class SqlReader:
@@ -31,9 +37,8 @@ class SqlReader:
         """See :meth:`Reader.event <tk_analytics_mw.storage.reader.Reader.event>`."""
         if not is_id(event_id):
             return None
-        which = (events.c.id == event_id, events.c.org_id == org_id, events.c.position.is_not(None))
         with self._connections.reading(few=True) as connection:
-            row = connection.execute(select(*EVENT).where(*which)).first()
+            row = connection.execute(_ONE, {"id": event_id, "org_id": org_id}).first()
         return None if row is None else event_from(row)
 
     def events(self, wanted: Filter, order: Order, *, limit: int, skip: int = 0, after: Place | None = None) -> Page:

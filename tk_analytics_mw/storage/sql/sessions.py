@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, not_, select
+from sqlalchemy import Connection, Select, bindparam, func, not_, select
 
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.reader import Session, SessionPage
-from tk_analytics_mw.storage.sql.filters import behind, conditions
+from tk_analytics_mw.storage.sql.filters import (
+    SHAPES,
+    Conditions,
+    Shape,
+    Values,
+    behind,
+    conditions,
+    place_values,
+    shape_of,
+    values_of,
+)
 from tk_analytics_mw.storage.sql.schema import events
-from tk_analytics_mw.storage.sql.terms import ever_have_term
+from tk_analytics_mw.storage.sql.terms import ever_have_term, term_values
 from tk_analytics_mw.storage.sql.walks import walk
 
 LOOKED_AT: Final = 50
@@ -44,7 +55,15 @@ def said_of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> dict[
     """What those of their events say that are ``wanted``, for each session that has any."""
     if not ids:
         return {}
-    where = _of(connection, wanted, ids)
+    rows = connection.execute(_said(shape_of(connection, wanted)), _values(wanted, ids))
+    found: dict[str, list[Any]] = {}
+    for session_id, *row in rows:
+        found.setdefault(session_id, []).append(row)
+    return {session_id: _session(session_id, sorted(rows)) for session_id, rows in found.items()}
+
+
+@lru_cache(SHAPES)
+def _said(shape: Shape) -> Select[Any]:
     types = (
         select(
             events.c.session_id,
@@ -53,7 +72,7 @@ def said_of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> dict[
             func.max(events.c.created_at).label("last"),
             func.count().label("number"),
         )
-        .where(*where)
+        .where(*_of(shape))
         .group_by(events.c.session_id, events.c.event_type)
         .subquery("types")
     )
@@ -62,19 +81,14 @@ def said_of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> dict[
     position = (
         select(func.min(one.c.position))
         .where(
-            *conditions(connection, wanted, one),
+            *conditions(shape, one),
             one.c.created_at == types.c.first,
             one.c.session_id == types.c.session_id,
             one.c.event_type == types.c.event_type,
         )
         .scalar_subquery()
     )
-    found: dict[str, list[Any]] = {}
-    for session_id, *row in connection.execute(
-        select(types.c.session_id, types.c.first, position, types.c.event_type, types.c.last, types.c.number)
-    ):
-        found.setdefault(session_id, []).append(row)
-    return {session_id: _session(session_id, sorted(rows)) for session_id, rows in found.items()}
+    return select(types.c.session_id, types.c.first, position, types.c.event_type, types.c.last, types.c.number)
 
 
 def _met(rows: Iterable[Any]) -> Iterable[tuple[str, Place]]:
@@ -88,17 +102,27 @@ def _met(rows: Iterable[Any]) -> Iterable[tuple[str, Place]]:
 
 def _with_later(connection: Connection, wanted: Filter, ids: Sequence[str], place: Place) -> set[str]:
     """Those that have an event at or before this place of the list."""
-    statement = select(events.c.session_id).distinct()
-    where = [*_of(connection, wanted, ids), not_(behind(place, "newest"))]
-    return {*connection.execute(statement.where(*where)).scalars()}
+    statement = _earlier(shape_of(connection, wanted))
+    return {*connection.execute(statement, {**_values(wanted, ids), **place_values(place)}).scalars()}
 
 
-def _of(connection: Connection, wanted: Filter, ids: Sequence[str]) -> list[Any]:
-    """The condition that an event of ``wanted`` is one of these sessions'."""
-    theirs = events.c.session_id.in_(ids)
-    if connection.dialect.name != "postgresql":
-        return [*conditions(connection, wanted), theirs]
-    return [*conditions(connection, wanted, by_time=False), theirs, ever_have_term(wanted, "session_id", ids)]
+@lru_cache(SHAPES)
+def _earlier(shape: Shape) -> Select[Any]:
+    return (
+        select(events.c.session_id).distinct().where(*_of(shape), not_(behind("newest", by_time=not shape.postgresql)))
+    )
+
+
+def _of(shape: Shape) -> Conditions:
+    """The condition that an event is one of some sessions'."""
+    theirs = events.c.session_id.in_(bindparam("ids", expanding=True))
+    if not shape.postgresql:
+        return [*conditions(shape), theirs]
+    return [*conditions(shape, by_time=False), theirs, ever_have_term("session_id")]
+
+
+def _values(wanted: Filter, ids: Sequence[str]) -> Values:
+    return {**values_of(wanted), **term_values(wanted, ids), "ids": [*ids]}
 
 
 def _session(session_id: str, types: Sequence[Any]) -> Session:

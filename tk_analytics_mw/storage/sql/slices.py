@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, literal_column, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.lines import line_of
 from tk_analytics_mw.storage.reader import RowSlice, Slice
 from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sql.connections import Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import SHAPES, Shape, conditions, shape_of, values_of
 from tk_analytics_mw.storage.sql.schema import events
 
 SLICE: Final = 5_000
@@ -40,28 +40,40 @@ def lines_between(connections: Connections, wanted: Filter, after: int, until: i
         rows, position = rows_between(connections, wanted, after, until)
         return Slice(b"".join(map(line_of, rows)), position)
     end = min(after + SLICE, until)
-    with connections.reading() as connection:
-        some = _between(connection, [_LINE.label("line")], wanted, after, end).subquery()
-        found = connection.execute(select(func.string_agg(some.c.line, ""))).scalar()
+    with connections.reading(few=True) as connection:
+        values = {**values_of(wanted), "after": after, "end": end}
+        found = connection.execute(_lines(shape_of(connection, wanted)), values).scalar()
         return Slice(b"", _next(connection, end, until)) if found is None else Slice(found.encode(), end)
 
 
 def rows_between(connections: Connections, wanted: Filter, after: int, until: int) -> RowSlice:
     """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
     end = min(after + SLICE, until)
-    texts = _TEXTS["postgresql" if connections.is_postgresql else "mysql"]
-    columns: list[Any] = [literal_column(texts.get(name, name)) for name in COLUMNS]
-    with connections.reading() as connection:
-        rows = connection.execute(_between(connection, columns, wanted, after, end)).all()
+    with connections.reading(few=True) as connection:
+        values = {**values_of(wanted), "after": after, "end": end}
+        rows = connection.execute(_rows(shape_of(connection, wanted)), values).all()
         return RowSlice(rows, end if rows else _next(connection, end, until))
 
 
-def _between(connection: Connection, columns: Sequence[Any], wanted: Filter, after: int, end: int) -> Any:
+@lru_cache(SHAPES)
+def _lines(shape: Shape) -> Select[Any]:
+    some = _between(shape, _LINE.label("line")).subquery()
+    return select(func.string_agg(some.c.line, ""))
+
+
+@lru_cache(SHAPES)
+def _rows(shape: Shape) -> Select[Any]:
+    texts = _TEXTS["postgresql" if shape.postgresql else "mysql"]
+    return _between(shape, *(literal_column(texts.get(name, name)) for name in COLUMNS))
+
+
+def _between(shape: Shape, *columns: ColumnElement[Any]) -> Select[Any]:
+    place = events.c.position
     return (
         select(*columns)
         .select_from(events)
-        .where(*conditions(connection, wanted), events.c.position > after, events.c.position <= end)
-        .order_by(events.c.position)
+        .where(*conditions(shape), place > bindparam("after"), place <= bindparam("end"))
+        .order_by(place)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from sqlalchemy import Engine
+from sqlalchemy import URL, Engine
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
@@ -19,6 +19,7 @@ from tk_analytics_mw.storage.sql.figures import SqlFigures
 from tk_analytics_mw.storage.sql.joining import Joining
 from tk_analytics_mw.storage.sql.migrating import migrate, pending
 from tk_analytics_mw.storage.sql.outbox import SqlOutbox
+from tk_analytics_mw.storage.sql.partitions import Partitions, option_of
 from tk_analytics_mw.storage.sql.reads import SqlReader
 from tk_analytics_mw.storage.sql.refusals import SqlRefusals
 from tk_analytics_mw.storage.sql.survey import organisations, survey
@@ -40,28 +41,48 @@ class SqlStorage:
         durability: ``"full"``: what is acknowledged survives a crash of the server. ``"relaxed"``: such a crash may
             take the last fraction of a second (PostgreSQL; of MariaDB and MySQL its own setting says).
         commit_timeout: seconds to wait for a connection, and for other hosts, before :class:`StorageUnavailable`.
+        partitions: ``"monthly"``: PostgreSQL keeps each month's events in a partition, and old ones go as a whole. With
+            a URL, write ``?partitions=monthly`` behind it. The table has to be empty when ``migrate`` is run with it.
 
     Raises:
         ConfigurationError: it is no database that this storage knows, or its driver is not installed.
     """
 
     def __init__(
-        self, database: str | Engine, *, durability: Durability = "full", commit_timeout: float = COMMIT_TIMEOUT
+        self,
+        database: str | Engine,
+        *,
+        durability: Durability = "full",
+        commit_timeout: float = COMMIT_TIMEOUT,
+        partitions: Literal["monthly"] | None = None,
     ) -> None:
         if durability not in ("full", "relaxed"):
             raise ConfigurationError(f"durability is 'full' or 'relaxed', not {durability!r}")
         source = url_of(database) if isinstance(database, str) else check_engine(database)
-        self._connections = Connections(source, durability=durability, commit_timeout=commit_timeout)
+        asked: str | None = partitions
+        if isinstance(source, URL):
+            source, in_url = option_of(source)
+            asked = in_url or partitions
+        if asked not in (None, "monthly"):
+            raise ConfigurationError(f"storage: partitions are 'monthly', not {asked!r}")
+        self._connections = Connections(
+            source, durability=durability, commit_timeout=commit_timeout, partitioned=asked is not None
+        )
+        if asked is not None and not self._connections.is_postgresql:
+            raise ConfigurationError("storage: PostgreSQL alone has partitions here: leave them out")
+        self._partitions = None if asked is None else Partitions(self._connections)
         self._joining = Joining(self._connections)
         self.outbox = SqlOutbox(self._connections)
         self.reader = SqlReader(self._connections)
         self.figures = SqlFigures(self._connections)
-        self.erasure = SqlErasure(self._connections)
+        self.erasure = SqlErasure(self._connections, self._partitions)
         self.tokens = SqlTokens(self._connections)
         self.refusals = SqlRefusals(self._connections)
 
     def write(self, events: Sequence[Event], due: Sequence[Subscription] = ()) -> Sequence[Event] | None:
         """See :meth:`DurableStorage.write <tk_analytics_mw.storage.outbox.DurableStorage.write>`."""
+        if self._partitions is not None and events:
+            self._partitions.prepare(events)
         return write(self._connections, events, due)
 
     def organisations(self) -> list[str]:

@@ -12,7 +12,7 @@ from tk_analytics_mw.identifiers import first_event_id, time_of
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.sql import spans
 from tk_analytics_mw.storage.sql.connections import READ_SECONDS, Connections
-from tk_analytics_mw.storage.sql.filters import conditions
+from tk_analytics_mw.storage.sql.filters import conditions, shape_of, values_of
 from tk_analytics_mw.storage.sql.schema import events, hour_totals
 from tk_analytics_mw.storage.sql.totals import ALL_TYPES, Totals, day_of, days_summed
 from tk_analytics_mw.storage.sql.views import between
@@ -75,9 +75,10 @@ def _by_type(connection: Connection, org_id: str) -> dict[str, int]:
     ):
         counts[event_type] += int(number)
     for since, until in between(first, end, summed):
-        where = conditions(connection, Filter(org_id, since=since, until=until))
+        wanted = Filter(org_id, since=since, until=until)
+        where = conditions(shape_of(connection, wanted))
         for event_type, number in connection.execute(
-            select(events.c.event_type, func.count()).where(*where).group_by(events.c.event_type)
+            select(events.c.event_type, func.count()).where(*where).group_by(events.c.event_type), values_of(wanted)
         ):
             counts[event_type] += number
     return dict(sorted(counts.items()))

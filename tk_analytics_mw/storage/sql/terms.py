@@ -91,13 +91,26 @@ def months_between(first: datetime, last: datetime) -> list[datetime]:
     return [start + number * MONTH for number in range((last - start) // MONTH + 1)]
 
 
-def have_term(org_id: str, field: str, value: Any, months: Sequence[datetime]) -> TextClause:
-    """The condition that an event has, as its index says, this value in one of these months."""
-    return _IN_MONTHS[field].bindparams(term_org_id=org_id, term_values=[value], term_months=list(months))
+def have_term(field: str) -> TextClause:
+    """The condition that an event has, as its index says, a value in one of some months: see :func:`term_values`."""
+    return _IN_MONTHS[field]
 
 
-def ever_have_term(wanted: Filter, field: str, values: Sequence[Any]) -> TextClause:
-    """The condition that an event has one of these values, in any month in which events of ``wanted`` can be."""
-    return _EVER[field].bindparams(
-        term_org_id=wanted.org_id, term_values=list(values), term_since=wanted.since, term_until=wanted.until
-    )
+def ever_have_term(field: str) -> TextClause:
+    """The condition that an event has one of some values, in any month in which events of a question can be: see
+    :func:`term_values`."""
+    return _EVER[field]
+
+
+def term_values(wanted: Filter, values: Sequence[Any], months: Sequence[datetime] | None = None) -> dict[str, Any]:
+    """The values of these conditions.
+
+    Args:
+        wanted: which events.
+        values: of the field.
+        months: of :func:`have_term`; ``None`` for :func:`ever_have_term`.
+    """
+    found = {"term_org_id": wanted.org_id, "term_values": [*values]}
+    if months is not None:
+        return {**found, "term_months": [*months]}
+    return {**found, "term_since": wanted.since, "term_until": wanted.until}

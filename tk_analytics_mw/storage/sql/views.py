@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Connection, column, func, literal, select, un
 from sqlalchemy.dialects import postgresql
 
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.sql.filters import conditions, timeless, up_to_millisecond
+from tk_analytics_mw.storage.sql.filters import conditions, shape_of, timeless, up_to_millisecond, values_of
 from tk_analytics_mw.storage.sql.schema import events, hour_totals
 from tk_analytics_mw.storage.sql.totals import ALL_TYPES, day_of, days_summed, start_of
 
@@ -103,11 +103,11 @@ def _of_hours(
     )
     rows: list[Any] = []
     if not cut.issuperset(summed):
-        whole = connection.execute(statement.group_by(c.day))
+        whole = connection.execute(statement.group_by(c.day)).all()
         rows += [(day, 0, total) for day, total in whole if day not in cut]
     if cut:
         some = statement.where(c.day.in_(cut)) if len(cut) <= FEW else statement
-        hours = connection.execute(some.add_columns(c.hour).group_by(c.day, c.hour))
+        hours = connection.execute(some.add_columns(c.hour).group_by(c.day, c.hour)).all()
         rows += [(day, hour, total) for day, total, hour in hours if day in cut]
     ready = {*summed}
     starts, ends = [start for start, _ in stretches], [end for _, end in stretches]
@@ -134,13 +134,14 @@ def _count(connection: Connection, wanted: Filter, stretches: Sequence[Stretch])
             select(func.count())
             .select_from(events)
             .where(
-                *conditions(connection, timeless(wanted)),
+                *conditions(shape_of(connection, timeless(wanted))),
                 events.c.created_at >= asked.c.since,
                 events.c.created_at < asked.c.until,
             )
             .scalar_subquery()
         )
-        found += connection.execute(select(number).select_from(asked).order_by(asked.c.number)).scalars()
+        statement = select(number).select_from(asked).order_by(asked.c.number)
+        found += connection.execute(statement, values_of(timeless(wanted))).scalars()
     return found
 
 

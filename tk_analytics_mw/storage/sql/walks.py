@@ -10,16 +10,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, FromClause, Select, select
+from sqlalchemy import Connection, FromClause, Integer, Select, bindparam, select
 
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Order, Place
-from tk_analytics_mw.storage.sql.filters import behind, conditions, up_to_millisecond
+from tk_analytics_mw.storage.sql.filters import (
+    SHAPES,
+    Conditions,
+    Shape,
+    Values,
+    behind,
+    conditions,
+    place_values,
+    shape_of,
+    up_to_millisecond,
+    values_of,
+)
 from tk_analytics_mw.storage.sql.schema import events
 from tk_analytics_mw.storage.sql.spans import span
-from tk_analytics_mw.storage.sql.terms import RARE, ever_have_term, field_of, have_term, months_between
+from tk_analytics_mw.storage.sql.terms import RARE, ever_have_term, field_of, have_term, months_between, term_values
 
 NEXT: Final = 2_000
 """Events that are gone through by time before the index is asked: some 2 ms."""
@@ -32,6 +44,17 @@ GROWTH: Final = (1, 6, 36)
 
 CHUNK: Final = 1_000
 """Rows that are fetched together by who does not know how many are needed."""
+
+
+class Step(NamedTuple):
+    """Where to look."""
+
+    way: Literal["time", "next", "metadata", "months", "ever"]
+    """Through the events by time, or the next few of those; or through the index, which has metadata, and a field in
+    some months or in all."""
+    field: str = ""
+    placed: bool = False
+    """Whether the next ones are those behind a place."""
 
 
 def walk(
@@ -52,14 +75,13 @@ def walk(
         after: those behind this place.
         limit: how many are needed, if that is known.
     """
+    shape, values = shape_of(connection, wanted), values_of(wanted)
     size = CHUNK if limit is None else limit
-    for source, where in _steps(connection, wanted, order, after):
-        columns = (source.c[name] for name in ("created_at", "position", *names))
-        statement = _in_order(select(*columns), order, source).where(*where).limit(size)
+    for step, more in _steps(connection, wanted, order, after):
         got = size
         while got == size:
-            here = [] if after is None else [behind(after, order, source)]
-            rows = connection.execute(statement.where(*here)).all()
+            statement = _page(shape, step, order, names, after is not None)
+            rows = connection.execute(statement, {**values, **more, **place_values(after), "size": size}).all()
             yield from rows
             got = len(rows)
             if rows:
@@ -71,14 +93,14 @@ def has_index(connection: Connection, wanted: Filter) -> bool:
     return connection.dialect.name == "postgresql" and (field_of(wanted.equals) is not None or bool(wanted.metadata))
 
 
-def by_index(connection: Connection, wanted: Filter, order: Order) -> Iterator[list[Any]]:
-    """Conditions, one after the other, that make the index be asked: together they are those of ``wanted``."""
-    where = conditions(connection, wanted, by_time=False)
+def by_index(connection: Connection, wanted: Filter, order: Order) -> Iterator[tuple[Step, Values]]:
+    """Steps, one after the other, that make the index be asked, with further values of theirs: together they find the
+    events of ``wanted``."""
     field = field_of(wanted.equals)
-    if field is None:  # metadata: their condition is the index's own
-        yield where
+    if field is None:
+        yield Step("metadata"), {}
     elif field in RARE:
-        yield [*where, ever_have_term(wanted, field, [wanted.equals[field]])]
+        yield Step("ever", field), term_values(wanted, [wanted.equals[field]])
     else:
         months = months_of(connection, wanted)
         if order == "newest":
@@ -88,7 +110,7 @@ def by_index(connection: Connection, wanted: Filter, order: Order) -> Iterator[l
             some = months[done : done + number]
             done += number
             if some:
-                yield [*where, have_term(wanted.org_id, field, wanted.equals[field], some)]
+                yield Step("months", field), term_values(wanted, [wanted.equals[field]], some)
 
 
 def months_of(connection: Connection, wanted: Filter) -> list[datetime]:
@@ -101,21 +123,41 @@ def months_of(connection: Connection, wanted: Filter) -> list[datetime]:
     return months_between(first, last)
 
 
-def _steps(
-    connection: Connection, wanted: Filter, order: Order, after: Place | None
-) -> Iterator[tuple[FromClause, list[Any]]]:
-    """Where to look, and for what."""
+def source_of(shape: Shape, step: Step, order: Order) -> tuple[FromClause, Conditions]:
+    """Where a step looks, and for what."""
+    if step.way == "time":
+        return events, conditions(shape)
+    if step.way == "next":
+        # Whatever they are: their values are looked at behind.
+        bounds = conditions(shape._replace(equals=(), metadata=0))
+        here = [behind(order, name="start")] if step.placed else []
+        near = bindparam("near", type_=Integer)
+        some = _in_order(select(events).where(*bounds, *here), order, events).limit(near).subquery("events")
+        return some, conditions(shape, some)
+    found = conditions(shape, by_time=False)  # of metadata their condition is the index's own
+    if step.way == "months":
+        found.append(have_term(step.field))
+    elif step.way == "ever":
+        found.append(ever_have_term(step.field))
+    return events, found
+
+
+def _steps(connection: Connection, wanted: Filter, order: Order, after: Place | None) -> Iterator[tuple[Step, Values]]:
     if not has_index(connection, wanted):
-        yield events, conditions(connection, wanted)
+        yield Step("time"), {}
         return
     field = field_of(wanted.equals)
     for number in (NEXT, MANY) if field is None else () if field in RARE else (NEXT,):
-        bounds = conditions(connection, Filter(wanted.org_id, since=wanted.since, until=wanted.until))
-        here = [] if after is None else [behind(after, order)]
-        some = _in_order(select(events).where(*bounds, *here), order, events).limit(number).subquery("events")
-        yield some, conditions(connection, wanted, some)
-    for where in by_index(connection, wanted, order):
-        yield events, where
+        yield Step("next", placed=after is not None), {"near": number, **place_values(after, name="start")}
+    yield from by_index(connection, wanted, order)
+
+
+@lru_cache(SHAPES)
+def _page(shape: Shape, step: Step, order: Order, names: tuple[str, ...], placed: bool) -> Select[Any]:
+    source, where = source_of(shape, step, order)
+    here = [behind(order, source, by_time=step.way in ("time", "next"))] if placed else []
+    columns = (source.c[name] for name in ("created_at", "position", *names))
+    return _in_order(select(*columns), order, source).where(*where, *here).limit(bindparam("size", type_=Integer))
 
 
 def _in_order(statement: Select[Any], order: Order, source: FromClause) -> Select[Any]:
