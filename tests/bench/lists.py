@@ -102,9 +102,11 @@ class Reads:
         chunks = self._door.app(self._door.environ("events/export", {}), lambda *_: None)
         while number < EXPORTED:
             began, started = time.perf_counter(), time.process_time()
-            chunk = next(chunks)
+            chunk = next(chunks, b"")
             took += time.perf_counter() - began  # without what it takes to count lines, which who reads it pays
             of_processor += time.process_time() - started
+            if not chunk:
+                break
             number += chunk.count(b"\n")
         chunks.close()
         memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
