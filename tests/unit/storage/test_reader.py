@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 from collections.abc import Iterator
@@ -25,8 +26,9 @@ from tk_analytics_mw.storage.sqlite.candidates import find, parts_of
 from tk_analytics_mw.storage.sqlite.filters import condition
 from tk_analytics_mw.storage.sqlite.lists import rows_of
 from tk_analytics_mw.storage.sqlite.postings import MOST_PAIRS, SEGMENT
+from tk_analytics_mw.storage.sqlite.reads import MOST_LINES
 from tk_analytics_mw.storage.sqlite.segments import BITS
-from tk_analytics_mw.testing.readers import compare
+from tk_analytics_mw.testing.readers import compare, slices
 
 ORGANISATION = organisations()[0].org_id
 MADE = 3 * SEGMENT + 300
@@ -216,13 +218,12 @@ def test_deep_in_a_list_of_a_time_a_page_costs_what_the_first_one_does(
 
 def test_an_export_in_slices_is_every_event_once(storage: SqliteStorage) -> None:
     until = storage.reader.last_position()
-    position, rows, lines = 0, [], b""
-    while position < until:
-        part = storage.reader.rows(Filter(ORGANISATION), after=position, until=until)
-        lines += storage.reader.lines(Filter(ORGANISATION), after=position, until=until).lines
-        rows += part.rows
-        position = part.position
-    assert len(rows) == lines.count(b"\n") == len(Model(storage).events)
+    reader = storage.reader
+    rows = [row for part in slices(reader.rows, Filter(ORGANISATION), 0, until) for row in part.rows]
+    lines = [part.lines for part in slices(reader.lines, Filter(ORGANISATION), 0, until)]
+    assert max(part.count(b"\n") for part in lines) == MOST_LINES
+    assert len(rows) == b"".join(lines).count(b"\n") == len(Model(storage).events)
+    assert [row[0] for row in rows] == [json.loads(line)["id"] for line in b"".join(lines).splitlines()]
     assert len({row[0] for row in rows}) == len(rows)
     storage.write([an_event("later", org_id=ORGANISATION)])
     assert storage.reader.rows(Filter(ORGANISATION), after=until, until=until).rows == []

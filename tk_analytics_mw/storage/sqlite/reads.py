@@ -17,7 +17,11 @@ from tk_analytics_mw.storage.sqlite.postings import Postings
 from tk_analytics_mw.storage.sqlite.sessions import session_of, sessions_of
 
 SLICE: Final = 5_000
-"""Positions of one slice of an export: some 15 ms, and 3 MB of JSON."""
+"""Positions of one slice of an export, at the most."""
+
+MOST_LINES: Final = 500
+"""Lines of one slice: some 2 ms, and 300 KB, which the network takes at once. So the next ones are made while it sends:
+with four times as many, a blocking server was half as fast on a busy machine."""
 
 _NAMES: Final = ", ".join(COLUMNS)
 _CREATED_AT: Final = COLUMNS.index("created_at")
@@ -78,10 +82,13 @@ class SqliteReader:
     def lines(self, wanted: Filter, *, after: int, until: int) -> Slice:
         """See :meth:`Reader.lines <tk_analytics_mw.storage.reader.Reader.lines>`."""
         end = min(after + SLICE, until)
-        select, values = _slice(f"{LINE} AS line", wanted, after, end)
+        select, values = _slice(f"{LINE} AS line, position", wanted, after, end)
         with self._connections.reading() as connection:
-            [lines] = connection.execute(f"SELECT {LINES} FROM ({select})", (wanted.org_id, *values)).fetchone()  # noqa: S608
-        return Slice(lines or b"", end)
+            lines, number, last = connection.execute(
+                f"SELECT {LINES}, count(*), max(position) FROM ({select} LIMIT ?)",  # noqa: S608
+                (wanted.org_id, *values, MOST_LINES),
+            ).fetchone()
+        return Slice(lines or b"", last if number == MOST_LINES else end)
 
     def rows(self, wanted: Filter, *, after: int, until: int) -> RowSlice:
         """See :meth:`Reader.rows <tk_analytics_mw.storage.reader.Reader.rows>`."""
