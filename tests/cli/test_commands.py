@@ -33,7 +33,7 @@ def test_deliver_runs_until_it_is_told_to_stop_and_lets_a_call_end(shop: Shop, e
             [event_id] = shop.record("slow")
             eventually(lambda: "begun" in shop.notes())
             process.send_signal(number)
-            _, told = process.communicate(timeout=20)
+            _, told = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, told

@@ -48,7 +48,7 @@ def output(command: str, server: str) -> str:
     words = shlex.split(command.replace("\\\n", " "))
     # Only where the request goes to: its Origin stays the one that the page would have.
     words = [word.replace("http://localhost:5000/", f"http://{server}/") for word in words]
-    return subprocess.run(words, capture_output=True, check=True, timeout=20, text=True).stdout
+    return subprocess.run(words, capture_output=True, check=True, timeout=60, text=True).stdout
 
 
 def run(command: str, server: str) -> object:

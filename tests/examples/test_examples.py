@@ -36,7 +36,7 @@ def private(token: str) -> dict[str, str]:
 def ask(address: tuple[str, int], method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
     """Send a request; give status and body, parsed if it is JSON. Underscores in header names become hyphens."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    with closing(HTTPConnection(*address, timeout=20)) as connection:
+    with closing(HTTPConnection(*address, timeout=60)) as connection:
         connection.request(method, path, json.dumps(body) if isinstance(body, dict) else body, named)
         response = connection.getresponse()
         text = response.read().decode()
@@ -111,7 +111,7 @@ def test_django_shop(tmp_path: Path, command: tuple[str, ...]) -> None:
     database = tmp_path / "analytics.db"
     environment = {"TK_ANALYTICS_STORAGE": f"sqlite:///{database}"}
     with serving(*command, folder=EXAMPLES / "django_shop", environment=environment) as shop:
-        with closing(HTTPConnection(*shop, timeout=20)) as connection:
+        with closing(HTTPConnection(*shop, timeout=60)) as connection:
             connection.request("GET", "/")
             response = connection.getresponse()
             page = response.read().decode()
@@ -208,7 +208,7 @@ def test_own_logins(tmp_path: Path) -> None:
 
         form = {"Content_Type": "application/x-www-form-urlencoded"}
         assert ask(shop, "POST", "/login", "password=guess", **form)[0] == 403
-        with closing(HTTPConnection(*shop, timeout=20)) as connection:
+        with closing(HTTPConnection(*shop, timeout=60)) as connection:
             connection.request(
                 "POST", "/login", "password=open-sesame", {"Content-Type": "application/x-www-form-urlencoded"}
             )

@@ -50,7 +50,7 @@ class Browser:
         head = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.cookies:
             head["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        with closing(HTTPConnection(*self.address, timeout=20)) as connection:
+        with closing(HTTPConnection(*self.address, timeout=60)) as connection:
             connection.request(method, path, None if body is None else json.dumps(body), head)
             response = connection.getresponse()
             text = response.read().decode()

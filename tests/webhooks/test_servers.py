@@ -48,7 +48,7 @@ def folder(tmp_path: Path, receiver: Receiver) -> Path:
 
 def order(address: tuple[str, int], number: int) -> str:
     event = {"eventType": "product ordered", "orgId": "acme", "sessionId": "s", "metric": number}
-    with closing(HTTPConnection(*address, timeout=20)) as connection:
+    with closing(HTTPConnection(*address, timeout=60)) as connection:
         headers = {"Authorization": "Bearer prv-of-a-webhook-shop"}
         connection.request("POST", "/api/analytics/events", json.dumps(event), headers)
         response = connection.getresponse()
@@ -80,7 +80,7 @@ def test_the_command_delivers_and_ends_when_the_request_under_way_is_answered(
     with subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True) as deliverer:
         eventually(lambda: receiver.received)
         deliverer.send_signal(signal.SIGTERM)
-        said = deliverer.communicate(timeout=10)[1]
+        said = deliverer.communicate(timeout=60)[1]
         assert deliverer.returncode == 0, said
     assert len(receiver.received) == 1
     receiver.otherwise = raw(b"HTTP/1.1 204 No Content\r\n\r\n")

@@ -19,7 +19,7 @@ from tk_analytics_mw.commit import GroupCommit
 from tk_analytics_mw.errors import StorageUnavailable
 from tk_analytics_mw.events import Event
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 Eventually = Callable[[Callable[[], object]], None]

@@ -155,7 +155,7 @@ def test_a_child_that_was_forked_during_a_write_has_a_queue_of_its_own() -> None
                 self.inside, self.gate, self.stored = threading.Event(), threading.Event(), []
             def write(self, events):
                 self.inside.set()
-                self.gate.wait(10)
+                self.gate.wait(60)
                 self.stored += [event.id for event in events]
             def close(self):
                 pass
@@ -164,13 +164,13 @@ def test_a_child_that_was_forked_during_a_write_has_a_queue_of_its_own() -> None
         commits = GroupCommit(storage, queue_limit=10, timeout=60)
         threads = [threading.Thread(target=commits.write_blocking, args=([an_event(name)],)) for name in ("a", "b")]
         threads[0].start()
-        storage.inside.wait(10)
+        storage.inside.wait(60)
         threads[1].start()
         while not commits._threads[os.getpid()].waiting:
             time.sleep(0.001)
         child = os.fork()
         if child == 0:
-            faulthandler.dump_traceback_later(10, exit=True)
+            faulthandler.dump_traceback_later(30, exit=True)
             storage.gate = threading.Event()
             storage.gate.set()
             commits.write_blocking([an_event("of a thread")])
@@ -181,7 +181,7 @@ def test_a_child_that_was_forked_during_a_write_has_a_queue_of_its_own() -> None
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the child failed"
         storage.gate.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         print(storage.stored)
         """
     )

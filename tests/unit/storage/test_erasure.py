@@ -187,14 +187,14 @@ def test_retention_leaves_the_others_alone_while_one_thread_is_at_it(storage: Sq
         def purge(self, before: datetime, limit: int) -> Erased:
             self.calls += 1
             entered.set()
-            assert go_on.wait(5)
+            assert go_on.wait(60)
             return Erased()
 
     slow = Slow()
     retention = Retention(slow, 30)  # type: ignore[arg-type]
     thread = threading.Thread(target=retention)
     thread.start()
-    assert entered.wait(5)
+    assert entered.wait(60)
     retention()
     go_on.set()
     thread.join()
