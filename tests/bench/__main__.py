@@ -18,7 +18,8 @@ from contextlib import ExitStack, closing
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.bench import inprocess, load, made, reads
+from tests.bench import inprocess, lists, load, made, reads
+from tests.bench.door import Door
 from tests.bench.payload import BATCH, MANY, ONE
 from tests.databases.postgresql import PostgreSQL
 from tests.serving import serving
@@ -118,10 +119,13 @@ def old_events(path: Path) -> int:
         return count
 
 
-def reading(rounds: int, file: Path | None, events: int) -> list[tuple[str, float, str]]:
+def reading(rounds: int, url: str | None, events: int) -> list[tuple[str, float, str]]:
     """How long answers take: see :mod:`tests.bench.reads` and :mod:`tests.bench.lists`."""
-    with tempfile.TemporaryDirectory() as folder:
-        return reads.measure(file or Path(folder, "made.db"), rounds=rounds, events=events)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Door(url or f"sqlite:///{folder}/made.db", events=events)) as door,
+    ):
+        return [*reads.measure(door, rounds=rounds), *lists.measure(door)]
 
 
 def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, str]]:
@@ -205,7 +209,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2_000_000, help="in the table that has grown")
     parser.add_argument("--readme", action="store_true", help="put the table into README.md as well")
     parser.add_argument("--reads", action="store_true", help="only how long answers take")
-    parser.add_argument("--made", type=Path, help="file of the made data: made if it is not there, and kept")
+    parser.add_argument("--made", metavar="URL", help="storage of the made data: tests.bench.door says which")
     parser.add_argument("--events", type=int, default=made.EVENTS, help="of the made data")
     options = parser.parse_args()
     lines = [] if options.reads else creating(options.rounds, options.seconds, options.rows)

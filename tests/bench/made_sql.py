@@ -52,6 +52,8 @@ def fill(url: str, *, events: int = EVENTS, sessions: int = SESSIONS, seed: int 
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.exec_driver_sql("VACUUM (ANALYZE) tk_analytics_events")
     engine.dispose()
+    storage.figures.rebuild()
+    storage.close()
 
 
 def _copy(connection: Connection, events: int, sessions: int, seed: int) -> None:
