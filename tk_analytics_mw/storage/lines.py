@@ -11,13 +11,12 @@ from tk_analytics_mw.storage.rows import COLUMNS, WIRE_NAMES
 
 _ALWAYS: Final = ("request_url", "request_origin")  # null if there is none; what else is absent is left out
 _JSON: Final = ("event_metadata", "configuration")
-_HIDDEN: Final = (
-    "spelling", "device_type", "device_family", "system", "browser", "user_agent", "idempotency_key"
-)  # fmt: skip
+HIDDEN: Final = ("spelling", "device_type", "device_family", "system", "browser", "user_agent", "idempotency_key")
+"""The columns that a line does not have."""
 _MEMBERS: Final = tuple(
     (COLUMNS.index(name), f'"{WIRE_NAMES[name]}":', name in _JSON, name in _ALWAYS)
     for name in COLUMNS
-    if name not in _HIDDEN
+    if name not in HIDDEN
 )
 
 

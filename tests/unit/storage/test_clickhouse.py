@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests.engines.chdb import empty
+from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.clickhouse import ClickHouseStorage
+from tk_analytics_mw.storage.clickhouse.conditions import condition
+from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 from tk_analytics_mw.testing import ErasureSuite, FiguresSuite, ReaderSuite, StorageSuite
+from tk_analytics_mw.testing.making import an_event
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
 
 pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
@@ -34,3 +38,38 @@ class TestClickHouseFigures(ClickHouse, FiguresSuite):
 
 
 class TestClickHouseErasure(ClickHouse, ErasureSuite): ...
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Filter("acme", {"session_id": "s-1"}),
+        Filter("acme", {"user_id": "u-1"}),
+        Filter("acme", {"asset_id": "a-1"}),
+        Filter("acme", metadata={"order": 1}),
+    ],
+)
+def test_rare_values_are_looked_up_in_the_index(wanted: Filter) -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    storage.write([an_event(1)])
+    where = condition(wanted)
+    plan = storage._connections.rows(f"EXPLAIN indexes = 1 SELECT id FROM {EVENTS} WHERE {where.sql}", where.values)
+    assert "by_value" in str(plan)
+    storage.close()
+
+
+def test_what_is_stored_again_under_an_id_changes_no_list_and_no_count() -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    first = an_event(1, user_id="u-1")
+    others = [an_event(number, user_id="u-1", created_at=first.created_at) for number in (2, 3)]
+    storage.write([first])
+    storage.write([first.replace(user_id="u-2"), *others])
+    storage.write([first, *others])
+    reader = storage.reader
+    for skip in range(3):
+        found = reader.events(Filter("acme", {"user_id": "u-1"}), "oldest", limit=2, skip=skip).events
+        assert list(found) == [first, *others][skip : skip + 2]
+    assert list(reader.events(Filter("acme", {"user_id": "u-2"}), "newest", limit=2).events) == []
+    assert reader.count(Filter("acme", {"user_id": "u-1"}), most=9).events == 3
+    assert reader.count(Filter("acme", {"user_id": "u-2"}), most=9).events == 0
+    storage.close()

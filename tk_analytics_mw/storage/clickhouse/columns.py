@@ -8,24 +8,26 @@ from datetime import datetime, timezone
 from functools import lru_cache
 from typing import Any, Final
 
-from tk_analytics_mw.events import Event
-from tk_analytics_mw.storage.choices import canonical
-from tk_analytics_mw.storage.rows import COLUMNS, row_of
+from pydantic_core import from_json
 
-INSERTED: Final = (*COLUMNS, "metadata_values", "configuration_values")
+from tk_analytics_mw.events import Event
+from tk_analytics_mw.json_values import dump
+from tk_analytics_mw.storage.choices import canonical
+from tk_analytics_mw.storage.lines import HIDDEN, line_of
+from tk_analytics_mw.storage.rows import COLUMNS, WIRE_NAMES, moment_of, row_of
+
+_KEPT: Final = tuple(name for name in COLUMNS if name not in ("event_metadata", "spelling"))  # the record has them
+INSERTED: Final = (*_KEPT, "record", "metadata_values", "configuration_values")
 """The columns that an insert gives. The others ClickHouse makes itself."""
 
-_READ: Final = {
-    "id": "UUIDNumToString(id)",
-    "created_at": "concat(replaceOne(toString(created_at), ' ', 'T'), 'Z')",
-}
-ROW: Final = ", ".join(_READ.get(name, name) for name in COLUMNS)
-"""SQL of the values of :data:`~tk_analytics_mw.storage.rows.COLUMNS`, as :func:`event_of` takes them."""
+LINE: Final = "substring(record, 1, position(record, '\n'))"
+"""SQL of an event as the API returns it, as one line of JSON with its line feed."""
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_ID: Final = COLUMNS.index("id")
-_CREATED_AT: Final = COLUMNS.index("created_at")
+_ASIDE: Final = tuple((name, COLUMNS.index(name)) for name in HIDDEN)
+_NAMES: Final = tuple(WIRE_NAMES[name] for name in COLUMNS)
+_OBJECTS: Final = (COLUMNS.index("event_metadata"), COLUMNS.index("configuration"))
 
 
 def columns_of(events: Sequence[Event]) -> list[list[Any]]:
@@ -34,15 +36,45 @@ def columns_of(events: Sequence[Event]) -> list[list[Any]]:
     Raises:
         ValueError: a value is none that ClickHouse can keep as it is.
     """
-    columns = [list(column) for column in zip(*map(row_of, events), strict=True)]
-    for column in columns:
+    rows = [row_of(event) for event in events]
+    columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
+    for column in columns.values():
         "".join([value for value in column if type(value) is str]).encode()  # the driver would fail half-way through
-    columns[_ID] = [_bytes_of(value) for value in columns[_ID]]
+    columns["id"] = [_bytes_of(value) for value in columns["id"]]
     # In milliseconds: by way of seconds as a float some would come out a millisecond early.
-    columns[_CREATED_AT] = [_milliseconds(event.created_at) for event in events]
-    columns.append([_values(event.event_metadata) for event in events])
-    columns.append([_values(event.configuration) for event in events])
-    return columns
+    columns["created_at"] = [_milliseconds(event.created_at) for event in events]
+    columns["record"] = [_record(row) for row in rows]
+    columns["metadata_values"] = [_values(event.event_metadata) for event in events]
+    columns["configuration_values"] = [_values(event.configuration) for event in events]
+    return [columns[name] for name in INSERTED]
+
+
+def _record(row: Sequence[Any]) -> str:
+    """An event as one text, so that one column is read for it: its line, and behind it what that leaves out."""
+    aside = {WIRE_NAMES[name]: value for name, place in _ASIDE if (value := row[place]) is not None}
+    return (line_of(row) + dump(aside)).decode()
+
+
+def row_of_record(record: bytes) -> list[Any]:
+    """The values of :data:`~tk_analytics_mw.storage.rows.COLUMNS`."""
+    values = _values_of(record.decode())
+    row = [values.get(name) for name in _NAMES]
+    for place in _OBJECTS:
+        if row[place] is not None:
+            row[place] = dump(row[place]).decode()
+    return row
+
+
+def event_of_record(record: str) -> Event:
+    """The event."""
+    values = _values_of(record)
+    values["createdAt"] = moment_of(values["createdAt"])
+    return Event.model_validate(values, by_alias=True, by_name=False)
+
+
+def _values_of(record: str) -> dict[str, Any]:
+    line, _, aside = record.partition("\n")
+    return {**from_json(line, cache_strings="keys"), **from_json(aside, cache_strings="keys")}
 
 
 def id_digits(id_: str) -> str | None:

@@ -16,13 +16,10 @@ from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.funnels import reached
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 from tk_analytics_mw.storage.clickhouse.sessions import moment_at
+from tk_analytics_mw.storage.clickhouse.times import times_of
 from tk_analytics_mw.storage.clickhouse.views import count_between
 from tk_analytics_mw.storage.figures import Attribute, Breakdown, Dimension, Reached
 
-_SPAN: Final = f"""
-    SELECT toUnixTimestamp64Milli(min(created_at)), toUnixTimestamp64Milli(max(created_at)), count()
-    FROM {EVENTS} WHERE org_id = {{org_id:String}}
-"""  # noqa: S608
 _STEPS: Final = """
     SELECT session_id, event_type, asset_id, configuration FROM {events} FINAL
     WHERE {where} ORDER BY session_id, created_at, position
@@ -44,8 +41,10 @@ class ClickHouseFigures:
     def span(self, org_id: str) -> tuple[datetime, datetime] | None:
         """See :meth:`Figures.span <tk_analytics_mw.storage.figures.Figures.span>`."""
         self._check()
-        [(first, last, events)] = self._connections.rows(_SPAN, {"org_id": org_id})
-        return (moment_at(first), moment_at(last)) if events else None
+        whose = Filter(org_id)
+        first = times_of(self._connections, whose, "oldest", number=1, after=None)
+        last = times_of(self._connections, whose, "newest", number=1, after=None)
+        return (moment_at(first[0]), moment_at(last[0])) if first and last else None
 
     def views(self, wanted: Filter, edges: Sequence[datetime]) -> list[int]:
         """See :meth:`Figures.views <tk_analytics_mw.storage.figures.Figures.views>`."""

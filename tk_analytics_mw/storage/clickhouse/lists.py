@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
-from tk_analytics_mw.storage.clickhouse.columns import ROW
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, FEW, times_of
 from tk_analytics_mw.storage.rows import moment_of
 
-_INDEXED: Final = frozenset({"id", "session_id", "user_id"})
+MOMENTS: Final = 1_000
+"""So many are looked up one by one; what lies between more of them is read as well."""
+
 _ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
-
-WINDOW: Final = 31 * 86_400_000
-"""Milliseconds of the stretch that is looked through first: what is frequent is found there, and of the table's months
-only one or two are opened. What is not is looked for in all of it."""
-
-# Without FINAL a stretch is gone along in the table's own order, from either end, until there is enough. All of it is
-# not: that would open every month at once, where an index of what is rare opens few.
-_PLACES: Final = """
-    SELECT toUnixTimestamp64Milli(created_at), position FROM {events} WHERE {where}
-    ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}}
-    SETTINGS optimize_read_in_order = {in_order}
-"""
-_ROWS: Final = """
-    SELECT {row}, position FROM {events} FINAL WHERE {where}
+_RECORDS: Final = """
+    SELECT record, position FROM {events} FINAL WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
 """
 _BEHIND: Final = f"({MOMENT.format(name='after')}, {{behind:UInt64}})"
-_FROM: Final = f"created_at >= {MOMENT.format(name='first')}"
-_TO: Final = f"created_at <= {MOMENT.format(name='last')}"
+_AT: Final = "created_at IN {moments:Array(DateTime64(3, 'UTC'))}"
+_BETWEEN: Final = f"created_at >= {MOMENT.format(name='first')} AND created_at <= {MOMENT.format(name='last')}"
 
 
-def rows_of(
+def records_of(
     connections: Connections, wanted: Filter, order: Order, *, limit: int, skip: int, after: Place | None
-) -> list[tuple[Any, ...]]:
-    """The rows of a part of a list: the columns of events, and the position.
+) -> list[tuple[str, int]]:
+    """The records and positions of a part of a list.
 
     Args:
         connections: of the storage.
@@ -49,66 +38,52 @@ def rows_of(
         after: those behind this place.
     """
     behind, direction = _ORDERS[order]
-    where = condition(wanted)
-    begins = None
+    where = condition(wanted, hints=False)
+    number = skip + limit
     if after is not None:
         begins = milliseconds(moment_of(after.created_at))
         where = where.also(f"(created_at, position) {behind} {_BEHIND}", after=begins, behind=after.position)
-    # Where the part ends, from the few columns that say so; then all columns of what lies before. Of an id that is
-    # stored twice both rows are seen, so the part may be too short: then a further look is taken.
-    needed = skip + limit
-    while True:
-        end, complete = _end(connections, wanted, where, order, needed=needed, begins=begins)
-        if end is None:
-            return []
-        where_now = where.also(_FROM, first=end) if order == "newest" else where.also(_TO, last=end)
+        number += 1
+    # When they were; then all of what there was at these moments. Of an id that is stored twice both rows have a time,
+    # and of the events of one moment some may lie before the place, so the part may be too short: then a further look
+    # is taken.
+    while times := times_of(connections, wanted, order, number=number, after=after):
+        at = _at(where, times)
         found = connections.rows(
-            _ROWS.format(row=ROW, events=EVENTS, where=where_now.sql, direction=direction),
-            {**where_now.values, "limit": limit, "skip": skip},
+            _RECORDS.format(events=EVENTS, where=at.sql, direction=direction),
+            {**at.values, "limit": limit, "skip": skip},
         )
-        if len(found) == limit or complete:
-            return found
-        needed *= 2
+        if len(found) == limit or len(times) < number:
+            return [(record, position) for record, position in found]
+        number *= 2
+    return []
 
 
-def _end(
-    connections: Connections, wanted: Filter, where: Condition, order: Order, *, needed: int, begins: int | None
-) -> tuple[int | None, bool]:
-    """When the last one is of so many, ``None`` without any; and whether there are no more than those."""
-    places: list[tuple[Any, ...]] = []
-    for stretch, in_order in ((_stretch(wanted, where, order, begins), 1), (where, 0)):
-        if stretch is None:
-            continue
-        places = connections.rows(
-            _PLACES.format(events=EVENTS, where=stretch.sql, direction=_ORDERS[order][1], in_order=in_order),
-            {**stretch.values, "limit": needed},
-        )
-        if len(places) == needed:
-            return places[-1][0], False
-    return (places[-1][0] if places else None), True
-
-
-def _stretch(wanted: Filter, where: Condition, order: Order, begins: int | None) -> Condition | None:
-    """Where to look first; ``None`` for what an index finds anywhere, and where the beginning is not known."""
-    if not _INDEXED.isdisjoint(wanted.equals):
-        return None
-    if order == "newest":
-        latest = wanted.until or datetime.now(timezone.utc)
-        return where.also(_FROM, first=min(_known(begins, milliseconds(latest))) - WINDOW)
-    starts = _known(begins, None if wanted.since is None else milliseconds(wanted.since))
-    return where.also(_TO, last=max(starts) + WINDOW) if starts else None
-
-
-def _known(*moments: int | None) -> list[int]:
-    return [moment for moment in moments if moment is not None]
+def _at(where: Condition, times: list[int]) -> Condition:
+    moments = sorted({*times})
+    if len(moments) > MOMENTS:
+        return where.also(_BETWEEN, first=moments[0], last=moments[-1])
+    return where.also(_AT, moments=[f"{moment / 1000:.3f}" for moment in moments])
 
 
 def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
     """How many events there are; more than ``most`` are not counted."""
-    where = condition(wanted)
-    source = f"{EVENTS} FINAL WHERE {where.sql}"
-    if most is not None:
-        source = f"(SELECT 1 FROM {source} LIMIT {{limit:UInt64}})"  # noqa: S608
-        where = Condition(where.sql, {**where.values, "limit": most + 1})
-    [(number,)] = connections.rows(f"SELECT count() FROM {source}", where.values)  # noqa: S608 - fixed words
+    if most is None:
+        where = condition(wanted)
+        [(number,)] = connections.rows(f"SELECT count() FROM {EVENTS} FINAL WHERE {where.sql}", where.values)  # noqa: S608
+        return int(number)
+    # An index is of use where there are few. There their moments are looked up, which FINAL need not do then. Others
+    # are counted from the beginning until there are enough.
+    where = condition(wanted, hints=False)
+    if not FEW.isdisjoint(wanted.equals):
+        times = times_of(connections, wanted, "newest", number=most + 1, after=None)
+        if not times:
+            return 0
+        if len(times) <= most:  # and there are no more
+            where = _at(where, times)
+    sql = (
+        f"SELECT count() FROM (SELECT 1 FROM {EVENTS} FINAL WHERE {where.sql} LIMIT {{limit:UInt64}}) "  # noqa: S608
+        f"SETTINGS {AT_ONCE}"
+    )
+    [(number,)] = connections.rows(sql, {**where.values, "limit": most + 1})
     return int(number)

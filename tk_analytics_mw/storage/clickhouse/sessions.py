@@ -10,7 +10,7 @@ from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.queries import Filter, Place
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition
 from tk_analytics_mw.storage.clickhouse.connections import Connections
-from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tk_analytics_mw.storage.clickhouse.schema import EVENTS, VALUES
 from tk_analytics_mw.storage.reader import Session, SessionPage
 
 _LATEST: Final = """
@@ -31,6 +31,7 @@ _TIMES: Final = """
     SELECT toUnixTimestamp64Milli(min(created_at)) AS first, toUnixTimestamp64Milli(max(created_at)) AS last, count()
     FROM {events} WHERE {where}
 """
+_AMONG: Final = f"indexHint(hasAny({VALUES}, {{session_ids:Array(String)}}))"
 _WITHIN: Final = (
     f"created_at >= {MOMENT.format(name='session_first')} AND created_at <= {MOMENT.format(name='session_last')}"
 )
@@ -62,7 +63,7 @@ def _sessions(connections: Connections, where: Condition, session_ids: Sequence[
     if not session_ids:
         return {}
     where = where.also("session_id IN {session_ids:Array(String)}", session_ids=list(session_ids))
-    [(first, last, events)] = connections.rows(_TIMES.format(events=EVENTS, where=where.sql), where.values)
+    [(first, last, events)] = connections.rows(_TIMES.format(events=EVENTS, where=where.also(_AMONG).sql), where.values)
     if not events:
         return {}
     where = where.also(_WITHIN, session_first=first, session_last=last)

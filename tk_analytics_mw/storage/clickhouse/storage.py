@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.clickhouse import schema
-from tk_analytics_mw.storage.clickhouse.columns import INSERTED, ROW, columns_of
+from tk_analytics_mw.storage.clickhouse.columns import INSERTED, columns_of, event_of_record
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.erasure import ClickHouseErasure
 from tk_analytics_mw.storage.clickhouse.examination import examine
@@ -17,7 +17,6 @@ from tk_analytics_mw.storage.clickhouse.reads import ClickHouseReader
 from tk_analytics_mw.storage.clickhouse.survey import organisations, survey
 from tk_analytics_mw.storage.clickhouse.target import Target
 from tk_analytics_mw.storage.examination import Finding
-from tk_analytics_mw.storage.rows import event_of
 from tk_analytics_mw.storage.survey import Survey
 
 Durability = Literal["full", "relaxed"]
@@ -32,8 +31,9 @@ _INSERT: Final = {"insert_deduplicate": 0}
 _IN_CLUSTER: Final = {"insert_quorum": "auto", "distributed_foreground_insert": 1}
 
 _BY_KEY: Final = f"""
-    SELECT {ROW} FROM {schema.EVENTS} FINAL
+    SELECT record FROM {schema.EVENTS} FINAL
     WHERE org_id IN {{org_ids:Array(String)}} AND idempotency_key IN {{keys:Array(String)}}
+        AND indexHint(hasAny({schema.VALUES}, {{keys:Array(String)}}))
     ORDER BY position DESC
 """  # noqa: S608
 
@@ -150,4 +150,5 @@ def _held(client: Any, events: Sequence[Event]) -> dict[_Key, Event]:
         _BY_KEY, parameters={"org_ids": sorted({org for org, _ in keys}), "keys": sorted({key for _, key in keys})}
     ).result_rows
     # The last one of the query is the first that was stored: should two hosts have stored one each, all get this one.
-    return {key: event for event in map(event_of, rows) if (key := _key(event)) is not None}
+    events = [event_of_record(record) for (record,) in rows]
+    return {key: event for event in events if (key := _key(event)) is not None}
