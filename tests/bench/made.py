@@ -311,6 +311,9 @@ def main() -> None:
     sessions = options.sessions or max(1, options.events * SESSIONS // EVENTS)
     started = time.perf_counter()
     fill(options.file, events=options.events, sessions=sessions, seed=options.seed)
+    storage = SqliteStorage(options.file)
+    storage.figures.rebuild()
+    storage.close()
     seconds = time.perf_counter() - started
     print(f"{options.events:,} events in {seconds:.1f} s, {options.events / seconds:,.0f} a second")
 
