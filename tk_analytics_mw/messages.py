@@ -152,7 +152,12 @@ class Streamed(Response):
 
 def json_response(value: Any) -> Response:
     """Answer 200 with ``value`` as JSON."""
-    return _Answer(dump(value), 200, _JSON_HEADERS)
+    return encoded_response(dump(value))
+
+
+def encoded_response(body: bytes) -> Response:
+    """Answer 200 with JSON that is encoded already."""
+    return _Answer(body, 200, _JSON_HEADERS)
 
 
 def empty_response() -> Response:

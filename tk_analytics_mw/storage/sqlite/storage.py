@@ -75,14 +75,15 @@ class SqliteStorage:
             events: to be made durable.
             due: the durable subscriptions. A delivery of each event to each that wants it is made durable with it.
         """
-        rows = [row_of(event) for event in events]
+        statements = [*_inserts(events)]
         keyed = [number for number, event in enumerate(events) if event.idempotency_key is not None]
-        if not due and not keyed and 0 < len(rows) <= _MOST_ROWS:  # nearly always
-            self._connections.execute(_insert_of(len(rows)), tuple(chain.from_iterable(rows)))
+        if len(statements) == 1 and not due and not keyed:  # nearly always
+            self._connections.execute(*statements[0])
             return None
         with self._connections.transaction() as connection:
             last = self.outbox.last_position(connection) if due else 0
-            _insert(connection, rows)
+            for statement, values in statements:
+                connection.execute(statement, values)
             if due:
                 self.outbox.add(connection, due, after=last)
             first = {number: _first(connection, events[number]) for number in keyed}
@@ -109,10 +110,11 @@ class SqliteStorage:
         self._connections.close()
 
 
-def _insert(connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-    for start in range(0, len(rows), _MOST_ROWS):
-        some = rows[start : start + _MOST_ROWS]
-        connection.execute(_insert_of(len(some)), tuple(chain.from_iterable(some)))
+def _inserts(events: Sequence[Event]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """The statements that insert events, and their values: one for each :data:`_MOST_ROWS`."""
+    for start in range(0, len(events), _MOST_ROWS):
+        some = events[start : start + _MOST_ROWS]
+        yield _insert_of(len(some)), tuple(chain.from_iterable(map(row_of, some)))
 
 
 @cache  # as does the connection, with the statements that it has prepared
