@@ -18,6 +18,7 @@ from tests.hosts.django_faces import DjangoStored, configure_django
 from tests.hosts.postgresql_face import FlaskOnPostgreSQL
 
 if TYPE_CHECKING:
+    from tests.databases.clickhouse import ClickHouse
     from tests.databases.mariadb import MariaDB
     from tests.databases.postgresql import PostgreSQL
 
@@ -92,6 +93,16 @@ def mariadb() -> Iterator[MariaDB]:
     from tests.databases.mariadb import MariaDB
 
     server = MariaDB()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def clickhouse() -> Iterator[ClickHouse]:
+    """ClickHouse behind HTTP, in the same way."""
+    from tests.databases.clickhouse import ClickHouse
+
+    server = ClickHouse()
     yield server
     server.remove()
 
