@@ -1,4 +1,4 @@
-"""ClickHouse's engine behind its HTTP interface, in a process of its own: see :mod:`tests.databases.clickhouse_server`."""
+"""ClickHouse's engine behind ClickHouse's HTTP interface, in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import http.client
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
@@ -29,7 +32,10 @@ PASSWORD = "hunter2-of-the-shop"
 
 
 class ClickHouse:
-    """A server, and a database with our tables for whoever asks."""
+    """A server, and a database with our tables for whoever asks.
+
+    What it is, and what it cannot show: :mod:`tests.databases.clickhouse_server`.
+    """
 
     def __init__(self) -> None:
         if find_spec("chdb") is None:
@@ -62,9 +68,18 @@ class ClickHouse:
         self._process.kill()
         self._process.wait()
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Have it take connections, and answer nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     @property
     def output(self) -> str:
-        """What it wrote to its standard streams."""
+        """What it wrote to its standard streams: every URL that it was asked for, as a proxy before it may."""
         return (self.folder / "output").read_text(encoding="utf-8", errors="replace")
 
     def url(self, database: str, *, password: str = PASSWORD) -> str:
@@ -113,8 +128,13 @@ class ClickHouse:
         shutil.rmtree(self.folder)
 
 
-def migrate(url: str, **options: str) -> None:
+def storage_at(url: str, **options: Any) -> ClickHouseStorage:
+    """What a URL stands for, for who needs more of it than a storage has."""
+    return ClickHouseStorage(server_target(url.removeprefix("clickhouse://")), **options)
+
+
+def migrate(url: str, **options: Any) -> None:
     """Make the tables."""
-    storage = ClickHouseStorage(server_target(url.removeprefix("clickhouse://")), **options)
+    storage = storage_at(url, **options)
     storage.migrate()
     storage.close()

@@ -139,6 +139,7 @@ class Door(BaseHTTPRequestHandler):
     engine: Engine
     login: str
     version: str
+    longest: int
 
     def do_GET(self) -> None:
         """Read, and change nothing: ClickHouse has it so."""
@@ -151,29 +152,38 @@ class Door(BaseHTTPRequestHandler):
     def _serve(self, *, readonly: bool) -> None:
         body = self._body()  # all of it, or the next request would begin with the rest
         url = urlsplit(self.path)
-        if url.path in ("/ping", "/") and not url.query and readonly:
-            return self._answer(200, b"Ok.\n")
+        if readonly and not url.query:
+            self._answer(200, b"Ok.\n")  # /ping
+            return
+        given = dict(parse_qsl(url.query, keep_blank_values=True))
         try:
-            given = dict(parse_qsl(url.query, keep_blank_values=True))
-            if (self.headers.get_content_type()) == "multipart/form-data":
+            if self.headers.get_content_type() == "multipart/form-data":
                 given |= _form(self.headers, body)
                 body = b""
-            self._check(given)
-            answer = self.engine.run(
-                b"\n".join(filter(None, (given.get("query", "").encode(), body))),
-                {name: value for name, value in given.items() if name not in TRANSPORT and name[:6] != "param_"}
-                | ({"readonly": "2"} if readonly else {}),
-                {name[6:]: value for name, value in given.items() if name[:6] == "param_"},
-                given.get("database") or self.headers.get("X-ClickHouse-Database") or "default",
-            )
+            answer = self._ask(given, body, readonly=readonly)
         except Refused as refused:
             told = f"{refused} (version {self.version} (official build))\n".encode()
-            return self._answer(
-                STATUSES.get(refused.code, 500), told, {"X-ClickHouse-Exception-Code": str(refused.code)}
-            )
+            named = {"X-ClickHouse-Exception-Code": str(refused.code)}
+            self._answer(STATUSES.get(refused.code, 500), told, named)
+            return
         named = {} if answer.format is None else {"X-ClickHouse-Format": answer.format}
-        packed = given.get("enable_http_compression") == "1"
-        self._answer(200, answer.body, {**named, "X-ClickHouse-Summary": json.dumps(answer.summary)}, packed=packed)
+        named["X-ClickHouse-Summary"] = json.dumps(answer.summary)
+        self._answer(200, answer.body, named, packed=given.get("enable_http_compression") == "1")
+
+    def _ask(self, given: Mapping[str, str], body: bytes, *, readonly: bool) -> Answer:
+        self._check(given)
+        if any(len(value.encode()) > self.longest for value in given.values()):
+            raise Refused("Code: 1000. DB::Exception: HTML Form Exception: Field value too long. (POCO_EXCEPTION)")
+        values = {name[6:]: value for name, value in given.items() if name.startswith("param_")}
+        settings = {
+            name: value for name, value in given.items() if name not in TRANSPORT and not name.startswith("param_")
+        }
+        if readonly:
+            settings["readonly"] = "2"
+        database = given.get("database") or self.headers.get("X-ClickHouse-Database") or "default"
+        return self.engine.run(
+            b"\n".join(filter(None, (given.get("query", "").encode(), body))), settings, values, database
+        )
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
@@ -202,8 +212,9 @@ class Door(BaseHTTPRequestHandler):
             user = self.headers.get("X-ClickHouse-User") or given.get("user", "default")
             login = f"{user}:{self.headers.get('X-ClickHouse-Key') or given.get('password', '')}"
         if login != self.login:
+            user = login.partition(":")[0]
             raise Refused(
-                f"Code: 516. DB::Exception: {login.partition(':')[0]}: Authentication failed: password is incorrect, or there is no user "
+                f"Code: 516. DB::Exception: {user}: Authentication failed: password is incorrect, or there is no user "
                 "with such name. (AUTHENTICATION_FAILED)"
             )
 
@@ -222,9 +233,6 @@ class Door(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Not every request: what went wrong is enough."""
 
 
 def _form(headers: Message, body: bytes) -> dict[str, str]:
@@ -248,7 +256,9 @@ def main() -> None:
     port, folder = sys.argv[1:]
     Door.engine = Engine(Path(folder))
     Door.login = os.environ["SHOP_LOGIN"]
-    Door.version = Door.engine.run(b"SELECT version()", {}, {}, "default").body.decode().strip()
+    told = Door.engine.run(b"SELECT version(), getSetting('http_max_field_value_size')", {}, {}, "default")
+    Door.version, longest = told.body.decode().split()
+    Door.longest = int(longest)
     Server(("127.0.0.1", int(port)), Door).serve_forever()
 
 

@@ -27,6 +27,12 @@ CONNECT_SECONDS: Final = 3.0
 _TOO_MUCH: Final = frozenset({158, 159, 241, 307, 396})
 """Codes of what a question may take: rows, time, memory, bytes, size of the result."""
 
+_PLAIN: Final = {
+    81: "there is no such database, and tk-analytics makes none",
+    497: "this user has not the rights",
+    516: "there is no such user, or it has another password",
+}
+
 # What ClickHouse says of values and not of itself: the fault of an event. We check them before, so these are rare.
 _OF_VALUES: Final = frozenset({6, 26, 27, 32, 38, 41, 53, 69, 70, 117, 131, 349, 407, 441})
 
@@ -80,22 +86,23 @@ class Connections:
         Raises:
             StorageUnavailable: the server is away, or cannot do it now.
         """
+        self.rows("SELECT 1", {})  # so that a server that hangs is not waited for that long
         with self._client(WORK_SECONDS) as client:
             yield client
 
-    def rows(self, sql: str, values: Mapping[str, Any], seconds: float = READ_SECONDS) -> list[tuple[Any, ...]]:
+    def rows(self, sql: str, values: Mapping[str, Any], seconds: float | None = None) -> list[tuple[Any, ...]]:
         """Ask a question.
 
         Args:
             sql: with ``{name:Type}`` for each value.
             values: by name.
-            seconds: after which it is given up.
+            seconds: after which it is given up; :data:`READ_SECONDS` unless it is said otherwise.
 
         Raises:
             ReadTooLong: the time is over, or it takes too much memory.
             StorageUnavailable: the server is away, or cannot answer now.
         """
-        with self._client(seconds, asks=True) as client:
+        with self._client(READ_SECONDS if seconds is None else seconds, asks=True) as client:
             found: list[tuple[Any, ...]] = client.query(sql, parameters=dict(values)).result_rows
             return found
 
@@ -147,6 +154,8 @@ class Connections:
             connect_timeout=CONNECT_SECONDS,
             send_receive_timeout=seconds + CONNECT_SECONDS,  # the server gives up before, and says so
             autogenerate_session_id=False,  # statements need no session, and threads would wait for one another
+            form_encode_query_params=True,  # URLs are logged, here and there, and what is asked for may be a person
+            dedicated_pool=True,  # the common one has eight connections, and nobody closes them
         )
 
     def _ours(self, error: Exception) -> Exception | None:
@@ -162,9 +171,20 @@ class Connections:
             return None
         # Of an error of the server's the text may hold the statement, and with it what somebody asked for.
         # (The password is in neither: that goes in a header.)
-        told = str(error).partition("\n")[0][:300] if code is None else f"{getattr(error, 'name', None)}, code {code}"
+        if code is None:
+            told = str(error if self.target.path is not None else _root(error)).partition("\n")[0][:300]
+        else:
+            told = f"{_PLAIN[code]}: " if code in _PLAIN else ""
+            told += f"{getattr(error, 'name', None)}, code {code}"
         logger.warning("ClickHouse: %s (%s)", told, self.target)
         return StorageUnavailable(f"ClickHouse: {told} ({self.target})")
+
+
+def _root(error: BaseException) -> BaseException:
+    """What an error of the connection comes from: those around it say no more than the URL."""
+    while (cause := getattr(error, "reason", None) or error.__cause__) is not None and isinstance(cause, Exception):
+        error = cause
+    return error
 
 
 class _Process:

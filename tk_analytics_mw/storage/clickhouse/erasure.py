@@ -141,7 +141,7 @@ class ClickHouseErasure:
 
     def _do(self, sql: str, values: dict[str, Any] | Any) -> None:
         with self._connections.working() as client:
-            client.command(sql, parameters=dict(values), settings=_SYNCED)
+            client.raw_query(sql, parameters=dict(values), settings=_SYNCED)  # a command's values are in the URL
 
 
 def _condition(subject: Subject) -> Condition:
