@@ -61,8 +61,8 @@ def make_host(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeHo
             number = len(list(tmp_path.glob("host-*")))
             directory = tmp_path / f"host-{number}"
             directory.mkdir()
-            if request.param is FlaskOnPostgreSQL:
-                server: PostgreSQL = request.getfixturevalue("postgresql")
+            if request.param.server is not None:
+                server: PostgreSQL | ClickHouse = request.getfixturevalue(request.param.server)
                 options = {"storage": server.fresh() if number else server.emptied(), **options}
             host: Host = request.param(directory / "analytics.db", {**default_options(), **options}, register)
             hosts.callback(host.close)

@@ -1,4 +1,4 @@
-"""One face, with its events in ClickHouse's engine."""
+"""One face, with its events in ClickHouse's engine: in the process, and over HTTP."""
 
 from __future__ import annotations
 
@@ -13,14 +13,8 @@ from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.rows import COLUMNS
 
 
-class ClickHouseHost(FlaskClient):
+class ReadThroughStorage(FlaskClient):
     """Its rows are read through the storage: another process cannot open what this one has open."""
-
-    face = "clickhouse"
-
-    def __init__(self, database: Path, options: Mapping[str, Any], register: Register) -> None:
-        url = f"clickhouse+chdb:///{empty().path}"
-        super().__init__(database, {"storage": url, "durability": "relaxed", **options}, register)
 
     def rows(self) -> list[dict[str, Any]]:
         storage: Any = self.analytics.find_parts().storage
@@ -33,4 +27,17 @@ class ClickHouseHost(FlaskClient):
         return sorted(found, key=lambda row: str(row["id"]))
 
 
-HOSTS: tuple[type[Host], ...] = (ClickHouseHost,)
+class ClickHouseHost(ReadThroughStorage):
+    face = "clickhouse"
+
+    def __init__(self, database: Path, options: Mapping[str, Any], register: Register) -> None:
+        url = f"clickhouse+chdb:///{empty().path}"
+        super().__init__(database, {"storage": url, "durability": "relaxed", **options}, register)
+
+
+class ClickHouseServerHost(ReadThroughStorage):
+    face = "clickhouse_server"
+    server = "clickhouse"
+
+
+HOSTS: tuple[type[Host], ...] = (ClickHouseHost, ClickHouseServerHost)

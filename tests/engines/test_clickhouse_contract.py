@@ -1,4 +1,4 @@
-"""The contract, its creates and its reads, with the events in ClickHouse: the same tests that every face passes."""
+"""The contract with the events in ClickHouse, in the process and over HTTP: the same tests that every face passes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import pytest
 pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
 pytest.importorskip("clickhouse_connect")
 
+from tests.contract.test_batch import *  # noqa: F403
 from tests.contract.test_create import *  # noqa: F403
 from tests.contract.test_create import test_the_database_file_belongs_to_its_owner_alone
+from tests.contract.test_export import *  # noqa: F403
+from tests.contract.test_figures import *  # noqa: F403
 from tests.contract.test_idempotency import *  # noqa: F403
 from tests.contract.test_reads import *  # noqa: F403
 from tests.contract.test_sessions import *  # noqa: F403

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -103,16 +104,23 @@ def test_no_value_that_somebody_asked_for_is_in_a_url_or_a_log(
         assert "jane" not in text
 
 
-def test_keys_are_looked_up_however_long_and_many_they_are(clickhouse: ClickHouse, host: FlaskClient) -> None:
-    """A server takes 128 KiB of one value of a question, and batches that wait together are written together."""
+def test_lists_that_are_longer_than_a_server_takes_are_asked_for_all_the_same(clickhouse: ClickHouse) -> None:
+    """It takes 128 KiB of one value. Batches that wait together are written together; a year has 8,760 hours."""
     storage = storage_at(clickhouse.emptied())
-    events = [a_stored_event(number, idempotency_key=f"{number:04}" + "\\" * 196) for number in range(1_000)]
-    again = [
-        a_stored_event(5_000 + number, idempotency_key=event.idempotency_key) for number, event in enumerate(events)
+    events = [
+        a_stored_event(number, idempotency_key=f"{number:04}" + "\\" * 196, session_id=f"{number // 5:03}" + "🛒" * 197)
+        for number in range(1_000)
     ]
+    again = [a_stored_event(5_000 + number, idempotency_key=events[number].idempotency_key) for number in range(1_000)]
     assert storage.write(events) == events
     assert storage.write(again) == events
     assert storage.reader.count(Filter("acme")).events == len(events)
+    sessions = storage.reader.sessions(Filter("acme"), limit=200).sessions
+    assert {session.session_id for session in sessions} == {event.session_id for event in events}
+    assert {session.events for session in sessions} == {5}
+    begin = events[0].created_at - timedelta(hours=5_000)
+    views = storage.figures.views(Filter("acme"), [begin + timedelta(hours=number) for number in range(10_001)])
+    assert (len(views), sum(views), views[5_000]) == (10_000, 1_000, 1_000)
     storage.close()
 
 

@@ -93,6 +93,8 @@ class Host(ABC):
     """
 
     face: ClassVar[str]
+    server: ClassVar[str | None] = None
+    """The fixture of the database server that it has its events in."""
 
     def __init__(self, database: Path, options: Mapping[str, Any], register: Register) -> None:
         self.database = database

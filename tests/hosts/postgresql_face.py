@@ -19,6 +19,7 @@ from tk_analytics_mw.storage.sql.schema import EVENT, events
 
 class FlaskOnPostgreSQL(FlaskClient):
     face = "flask_postgresql"
+    server = "postgresql"
 
     def __init__(self, database: Path, options: Mapping[str, Any], register: Register) -> None:
         self._url: str = options["storage"]

@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 from tk_analytics_mw.errors import ConfigurationError, ReadTooLong, StorageUnavailable
+from tk_analytics_mw.storage.clickhouse.binding import divided
 from tk_analytics_mw.storage.clickhouse.target import Target
 
 logger: Final = logging.getLogger("tk_analytics_mw.storage")
@@ -102,8 +103,9 @@ class Connections:
             ReadTooLong: the time is over, or it takes too much memory.
             StorageUnavailable: the server is away, or cannot answer now.
         """
+        sql, sent = divided(sql, values)
         with self._client(READ_SECONDS if seconds is None else seconds, asks=True) as client:
-            found: list[tuple[Any, ...]] = client.query(sql, parameters=dict(values)).result_rows
+            found: list[tuple[Any, ...]] = client.query(sql, parameters=sent).result_rows
             return found
 
     def column(self, sql: str, values: Mapping[str, Any]) -> Sequence[bytes]:

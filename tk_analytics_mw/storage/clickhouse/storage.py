@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.clickhouse import schema
+from tk_analytics_mw.storage.clickhouse.binding import divided
 from tk_analytics_mw.storage.clickhouse.columns import INSERTED, columns_of, event_of_record
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.erasure import ClickHouseErasure
@@ -38,9 +39,6 @@ _BY_KEY: Final = f"""
 """  # noqa: S608
 
 _Key = tuple[str, str]
-
-LONGEST: Final = 100_000
-"""Characters of the keys that one question asks for: a server takes 128 KiB of a value, and no more."""
 
 
 class ClickHouseStorage:
@@ -148,27 +146,11 @@ def _key(event: Event) -> _Key | None:
 
 def _held(client: Any, events: Sequence[Event]) -> dict[_Key, Event]:
     """The events that are stored under the keys of these."""
-    held: dict[_Key, Event] = {}
-    for keys in _slices(sorted({key for key in map(_key, events) if key is not None})):
-        rows = client.query(
-            _BY_KEY, parameters={"org_ids": sorted({org for org, _ in keys}), "keys": sorted({key for _, key in keys})}
-        ).result_rows
-        # The last one of the query is the first that was stored: should two hosts have stored one each, all get that.
-        found = [event_of_record(record) for (record,) in rows]
-        held |= {key: event for event in found if (key := _key(event)) is not None}
-    return held
-
-
-def _slices(keys: Sequence[_Key]) -> Iterator[list[_Key]]:
-    """Keys, as many as one question may ask for at a time."""
-    part: list[_Key] = []
-    length = 0
-    for key in keys:
-        longest = 4 * (len(key[0].encode()) + len(key[1].encode())) + 8  # each character escaped twice, and quotes
-        if part and length + longest > LONGEST:
-            yield part
-            part, length = [], 0
-        part.append(key)
-        length += longest
-    if part:
-        yield part
+    keys = {key for key in map(_key, events) if key is not None}
+    sql, values = divided(
+        _BY_KEY, {"org_ids": sorted({org for org, _ in keys}), "keys": sorted({key for _, key in keys})}
+    )
+    rows = client.query(sql, parameters=values).result_rows
+    # The last one of the query is the first that was stored: should two hosts have stored one each, all get this one.
+    events = [event_of_record(record) for (record,) in rows]
+    return {key: event for event in events if (key := _key(event)) is not None}
