@@ -1,10 +1,11 @@
 """ClickHouse's engine behind its HTTP interface: ``python -m tests.databases.clickhouse_server PORT FOLDER``.
 
 No package brings a ClickHouse server of today, but ``chdb`` brings its engine. This puts the real engine, on a
-directory, behind as much of the HTTP interface as clickhouse-connect asks for. It translates and decides nothing: each
-request is a session of its own on the engine, with the settings, the parameters and the database that it names; what
-comes back, rows or an error, is the engine's. Only the user and the password (``SHOP_LOGIN``, with a colon between
-them) are looked at here, for the engine in process knows no users.
+directory, behind as much of the HTTP interface as clickhouse-connect asks for. It translates, and decides nothing that
+the engine decides: each request is a session of its own there, with the settings, the parameters and the database that
+it names; what comes back, rows or an error, is the engine's. What a server sees to before its engine is done here: the
+user and the password (``SHOP_LOGIN``, with a colon between them), the length of a value (as the engine's setting
+says), and that a GET changes nothing.
 
 What it cannot show: asynchronous inserts run at once and by themselves; there is no cluster and no replica; nobody has
 fewer rights than everything; blocks come without the block info that a server sends to clients of this version; and a
@@ -43,7 +44,7 @@ FORMAT = re.compile(r"\sFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 # As ClickHouse has them; 500 for the others.
 STATUSES = {194: 401, 192: 403, 193: 403, 497: 403, 516: 403, 159: 408, 48: 501, 209: 503, 439: 503}
 STATUSES |= dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 321), 400)
-STATUSES |= dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115, 282), 404)
+STATUSES |= dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115, 511), 404)
 
 PACKERS = {"lz4": lz4.frame.compress, "gzip": gzip.compress}
 UNPACKERS = {"lz4": lz4.frame.decompress, "gzip": gzip.decompress}

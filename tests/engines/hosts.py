@@ -14,7 +14,7 @@ from tk_analytics_mw.storage.rows import COLUMNS
 
 
 class ReadThroughStorage(FlaskClient):
-    """Its rows are read through the storage: another process cannot open what this one has open."""
+    """Its rows are read through the storage: what the process has open another one cannot open."""
 
     def rows(self) -> list[dict[str, Any]]:
         storage: Any = self.analytics.find_parts().storage
