@@ -13,14 +13,11 @@ from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parameters import FilterParameters, cursor_of, place_of
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.queries import Order
-from tk_analytics_mw.storage.reader import Count
+from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.waiting import Waits
 
 MAX_SKIPPED: Final = 100_000
 """Events before a page: each of them is looked at. Deeper goes with a cursor."""
-
-COUNTED: Final = 1_000
-"""Where counting stops unless all are asked for: the rest would take longer than the page."""
 
 _ORDERS: Final[dict[str, Order]] = {"createdAt": "oldest", "-createdAt": "newest"}
 
@@ -61,6 +58,8 @@ async def list_events(request: Request, parts: Parts, waits: Waits) -> Response:
     )
     if wanted.cursor is None and page.next is None and (page.events or not skip):
         count = Count(skip + len(page.events), exact=True)  # the last page says how many there are
+    elif page.count is not None and (page.count.exact or not wanted.exact_count):
+        count = page.count
     else:
         count = await waits.read(asked.reader.count, filter_, most=None if wanted.exact_count else COUNTED)
     answer: dict[str, Any] = {

@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.base import Storage
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list of events."""
-
-    events: Sequence[Event]
-    next: Place | None
-    """The place of the last one, if others follow it."""
+COUNTED: Final = 1_000
+"""Where counting stops unless all are asked for: the rest would take longer than the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +27,17 @@ class Count:
     events: int
     exact: bool
     """Whether that is all; else there are more, and they were not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list of events."""
+
+    events: Sequence[Event]
+    next: Place | None
+    """The place of the last one, if others follow it."""
+    count: Count | None = None
+    """How many the whole list has, up to :data:`COUNTED`, if finding the page has told it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.clickhouse import ClickHouseStorage
 from tk_analytics_mw.storage.clickhouse.conditions import condition
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.testing import ErasureSuite, FiguresSuite, ReaderSuite, StorageSuite
 from tk_analytics_mw.testing.making import an_event
 from tk_analytics_mw.testing.opened import Opened, OpenStorage
@@ -72,4 +73,19 @@ def test_what_is_stored_again_under_an_id_changes_no_list_and_no_count() -> None
     assert list(reader.events(Filter("acme", {"user_id": "u-2"}), "newest", limit=2).events) == []
     assert reader.count(Filter("acme", {"user_id": "u-1"}), most=9).events == 3
     assert reader.count(Filter("acme", {"user_id": "u-2"}), most=9).events == 0
+    storage.close()
+
+
+def test_a_page_tells_how_many_there_are_whatever_is_stored_twice() -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    events = [an_event(number, device="PC") for number in range(1, COUNTED + 2)]
+    storage.write(events[:COUNTED])
+    storage.write(events[:40])
+    whose = Filter("acme", {"device": "PC"})
+    assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=True)
+    assert storage.reader.count(whose, most=COUNTED) == Count(COUNTED, exact=True)
+    storage.write(events[-1:])
+    assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=False)
+    assert storage.reader.events(whose, "oldest", limit=50, skip=10).count == Count(COUNTED, exact=False)
+    assert storage.reader.count(whose, most=COUNTED) == Count(COUNTED, exact=False)
     storage.close()

@@ -29,7 +29,7 @@ _GROUPS: Final = """
             least(row_number() OVER (ORDER BY events DESC, {rank}), {{top:UInt64}} + 1) AS place
         FROM (
             SELECT {key} AS value, count() AS events, sum(metric) AS metrics,
-                uniqExactState(session_id) AS sessions, uniqExactState(user_id) AS users
+                uniqExactState(session_key) AS sessions, uniqExactState(user_key) AS users
             FROM {events} FINAL WHERE {where} GROUP BY value
         )
     )

@@ -44,6 +44,11 @@ _BASE: Final = {
     "output_format_json_quote_64bit_integers": 0,
 }
 
+_WHERE_KNOWN: Final = {
+    "use_skip_indexes_on_data_read": 0,  # of all parts at once before they are read: in half of the time
+}
+"""Settings that older servers have not."""
+
 
 class Connections:
     """The connections of each process, opened on first use.
@@ -149,16 +154,21 @@ class Connections:
 
         settings = {**_BASE, "max_execution_time": seconds}
         if self.target.path is not None:
-            return get_client(**self.target.options(), settings=settings)
-        return get_client(
-            **self.target.options(),
-            settings=settings,
-            connect_timeout=CONNECT_SECONDS,
-            send_receive_timeout=seconds + CONNECT_SECONDS,  # the server gives up before, and says so
-            autogenerate_session_id=False,  # statements need no session, and threads would wait for one another
-            form_encode_query_params=True,  # URLs are logged, here and there, and what is asked for may be a person
-            dedicated_pool=True,  # the common one has eight connections, and nobody closes them
-        )
+            client = get_client(**self.target.options(), settings=settings)
+        else:
+            client = get_client(
+                **self.target.options(),
+                settings=settings,
+                connect_timeout=CONNECT_SECONDS,
+                send_receive_timeout=seconds + CONNECT_SECONDS,  # the server gives up before, and says so
+                autogenerate_session_id=False,  # statements need no session, and threads would wait for one another
+                form_encode_query_params=True,  # URLs are logged, here and there, and what is asked for may be a person
+                dedicated_pool=True,  # the common one has eight connections, and nobody closes them
+            )
+        for name, value in _WHERE_KNOWN.items():
+            if name in client.server_settings:
+                client.set_client_setting(name, value)
+        return client
 
     def _ours(self, error: Exception) -> Exception | None:
         """The error as ours; ``None`` for one that is of values, or no error of ClickHouse's."""

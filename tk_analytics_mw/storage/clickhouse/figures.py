@@ -42,8 +42,9 @@ class ClickHouseFigures:
         """See :meth:`Figures.span <tk_analytics_mw.storage.figures.Figures.span>`."""
         self._check()
         whose = Filter(org_id)
-        first = times_of(self._connections, whose, "oldest", number=1, after=None)
-        last = times_of(self._connections, whose, "newest", number=1, after=None)
+        first, last = (
+            times_of(self._connections, whose, order, enough=1, most=1).moments for order in ("oldest", "newest")
+        )
         return (moment_at(first[0]), moment_at(last[0])) if first and last else None
 
     def views(self, wanted: Filter, edges: Sequence[datetime]) -> list[int]:

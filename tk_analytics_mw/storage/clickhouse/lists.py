@@ -8,7 +8,8 @@ from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
-from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, FEW, times_of
+from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, Times, times_of
+from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.storage.rows import moment_of
 
 MOMENTS: Final = 1_000
@@ -16,18 +17,22 @@ MOMENTS: Final = 1_000
 
 _ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
 _RECORDS: Final = """
-    SELECT record, position FROM {events} FINAL WHERE {where}
+    SELECT record, position, count() OVER () FROM {events} FINAL WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
 """
 _BEHIND: Final = f"({MOMENT.format(name='after')}, {{behind:UInt64}})"
+# Ids, for an event that is stored twice counts once; and without FINAL, which would merge all there is before.
+_SOME: Final = f"""
+    SELECT uniqExact(id) FROM (SELECT id FROM {EVENTS} WHERE {{where}} LIMIT {{{{limit:UInt64}}}}) SETTINGS {AT_ONCE}
+"""  # noqa: S608
 _AT: Final = "created_at IN {moments:Array(DateTime64(3, 'UTC'))}"
 _BETWEEN: Final = f"created_at >= {MOMENT.format(name='first')} AND created_at <= {MOMENT.format(name='last')}"
 
 
-def records_of(
+def page_of(
     connections: Connections, wanted: Filter, order: Order, *, limit: int, skip: int, after: Place | None
-) -> list[tuple[str, int]]:
-    """The records and positions of a part of a list.
+) -> tuple[list[tuple[str, int]], Count | None]:
+    """The records and positions of a part of a list, and how many the list has, if that came with it.
 
     Args:
         connections: of the storage.
@@ -47,16 +52,27 @@ def records_of(
     # When they were; then all of what there was at these moments. Of an id that is stored twice both rows have a time,
     # and of the events of one moment some may lie before the place, so the part may be too short: then a further look
     # is taken.
-    while times := times_of(connections, wanted, order, number=number, after=after):
-        at = _at(where, times)
-        found = connections.rows(
-            _RECORDS.format(events=EVENTS, where=at.sql, direction=direction),
-            {**at.values, "limit": limit, "skip": skip},
-        )
-        if len(found) == limit or len(times) < number:
-            return [(record, position) for record, position in found]
+    times = times_of(connections, wanted, order, enough=number, most=max(number, COUNTED + 1), after=after)
+    if times.all and len(times.moments) <= 2 * number:
+        number = len(times.moments)  # at once, which tells how many there are
+    found: list[tuple[str, int, int]] = []
+    while times.moments:
+        at = _at(where, times.moments[:number])
+        sql = _RECORDS.format(events=EVENTS, where=at.sql, direction=direction)
+        found = connections.rows(sql, {**at.values, "limit": limit, "skip": skip})
+        looked_at_all = times.all and number >= len(times.moments)
+        if len(found) == limit or looked_at_all:
+            break
         number *= 2
-    return []
+        if number > len(times.moments) and not times.all:
+            times = times_of(connections, wanted, order, enough=number, most=number, after=after)
+    count = None
+    if after is None and found and looked_at_all:
+        count = Count(found[0][2], exact=True)
+    elif after is None and len(found) == limit:
+        number = count_of(connections, wanted, COUNTED, times)
+        count = Count(min(number, COUNTED), exact=number <= COUNTED)
+    return [(record, position) for record, position, _ in found], count
 
 
 def _at(where: Condition, times: list[int]) -> Condition:
@@ -66,24 +82,34 @@ def _at(where: Condition, times: list[int]) -> Condition:
     return where.also(_AT, moments=[f"{moment / 1000:.3f}" for moment in moments])
 
 
-def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
-    """How many events there are; more than ``most`` are not counted."""
+def count_of(connections: Connections, wanted: Filter, most: int | None, times: Times | None = None) -> int:
+    """How many events there are; more than ``most`` are not counted.
+
+    Args:
+        connections: of the storage.
+        wanted: which events.
+        most: as the reader has it.
+        times: of the first ones, from either end, if they are known.
+    """
     if most is None:
         where = condition(wanted)
         [(number,)] = connections.rows(f"SELECT count() FROM {EVENTS} FINAL WHERE {where.sql}", where.values)  # noqa: S608
         return int(number)
-    # An index is of use where there are few. There their moments are looked up, which FINAL need not do then. Others
-    # are counted from the beginning until there are enough.
     where = condition(wanted, hints=False)
-    if not FEW.isdisjoint(wanted.equals):
-        times = times_of(connections, wanted, "newest", number=most + 1, after=None)
-        if not times:
-            return 0
-        if len(times) <= most:  # and there are no more
-            where = _at(where, times)
-    sql = (
-        f"SELECT count() FROM (SELECT 1 FROM {EVENTS} FINAL WHERE {where.sql} LIMIT {{limit:UInt64}}) "  # noqa: S608
-        f"SETTINGS {AT_ONCE}"
-    )
-    [(number,)] = connections.rows(sql, {**where.values, "limit": most + 1})
+    times = times or times_of(connections, wanted, "newest", enough=1, most=most + 1)
+    if not times.all and times.events <= most:
+        # Nearly always there are more, and which row of an id counts does not matter then.
+        [(number,)] = connections.rows(_SOME.format(where=where.sql), {**where.values, "limit": most + 1})
+        if number > most:
+            return int(number)
+    while not times.all and times.events <= most:
+        further = max(most + 1, 2 * len(times.moments))  # twice: ids come again
+        times = times_of(connections, wanted, "newest", enough=further, most=further)
+    if times.events > most:
+        return most + 1
+    if not times.moments:
+        return 0
+    there = _at(where, times.moments)
+    sql = f"SELECT count() FROM {EVENTS} FINAL WHERE {there.sql} SETTINGS {AT_ONCE}"  # noqa: S608
+    [(number,)] = connections.rows(sql, there.values)
     return int(number)

@@ -11,14 +11,15 @@ from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.columns import LINE, event_of_record, id_digits, row_of_record
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
-from tk_analytics_mw.storage.clickhouse.lists import count_of, records_of
+from tk_analytics_mw.storage.clickhouse.lists import count_of, page_of
 from tk_analytics_mw.storage.clickhouse.positions import last_position
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 from tk_analytics_mw.storage.clickhouse.sessions import session_of, sessions_of
 from tk_analytics_mw.storage.reader import Count, Page, RowSlice, Session, SessionPage, Slice
 
-SLICE: Final = 10_000
-"""Events of one slice of an export, some 6 MB of JSON."""
+SLICE: Final = 4_000
+"""Events of one slice of an export, some 3 MB of JSON. With 10,000 a third more events get through, for half as much
+memory again."""
 
 STRETCH: Final = 86_400_000 << 22
 """Positions of a day: how far the first slice is looked for at first."""
@@ -73,10 +74,10 @@ class ClickHouseReader:
     def events(self, wanted: Filter, order: Order, *, limit: int, skip: int = 0, after: Place | None = None) -> Page:
         """See :meth:`Reader.events <tk_analytics_mw.storage.reader.Reader.events>`."""
         self._check()
-        found = records_of(self._connections, wanted, order, limit=limit + 1, skip=skip, after=after)
+        found, count = page_of(self._connections, wanted, order, limit=limit + 1, skip=skip, after=after)
         events = [event_of_record(record) for record, _ in found[:limit]]
         following = Place(timestamp(events[-1].created_at), found[limit - 1][1]) if len(found) > limit else None
-        return Page(events, following)
+        return Page(events, following, count)
 
     def count(self, wanted: Filter, *, most: int | None = None) -> Count:
         """See :meth:`Reader.count <tk_analytics_mw.storage.reader.Reader.count>`."""

@@ -9,7 +9,7 @@ all of the table, and that is sorted afterwards.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, RARE, Condition, condition, milliseconds
@@ -27,8 +27,10 @@ FEW: Final = frozenset({"id", "session_id", "user_id"})
 """Columns of whose values there are so few events that a stretch would hold none."""
 
 _TIMES: Final = """
-    SELECT toUnixTimestamp64Milli(created_at) FROM {events} WHERE {where}
-    ORDER BY created_at {direction} LIMIT {{limit:UInt64}} SETTINGS {settings}
+    SELECT groupArray(moment), uniqExact(id) FROM (
+        SELECT toUnixTimestamp64Milli(created_at) AS moment, id FROM {events} WHERE {where}
+        ORDER BY created_at {direction} LIMIT {{limit:UInt64}}
+    ) SETTINGS {settings}
 """
 _FROM: Final = f"created_at >= {MOMENT.format(name='behind')}"
 _TO: Final = f"created_at <= {MOMENT.format(name='behind')}"
@@ -44,16 +46,29 @@ _EDGES: Final[dict[Order, int]] = {"newest": 4_102_444_800_000, "oldest": 0}
 """Where nothing is asked for: 2100 and 1970."""
 
 
-def times_of(connections: Connections, wanted: Filter, order: Order, *, number: int, after: Place | None) -> list[int]:
-    """When so many events were that may be wanted, in milliseconds since 1970; fewer if there are no more.
+class Times(NamedTuple):
+    """When events were that may be wanted."""
 
-    An event that is stored twice counts twice, and one counts that a row says something else of which does not count.
+    moments: list[int]
+    """Milliseconds since 1970, in order. An event that is stored twice has two, and one has a moment too that a row
+    says something else of which does not count."""
+    events: int
+    """So many different ids these are of."""
+    all: bool
+    """Whether there are no others."""
+
+
+def times_of(
+    connections: Connections, wanted: Filter, order: Order, *, enough: int, most: int, after: Place | None = None
+) -> Times:
+    """When events were that may be wanted: the first ones.
 
     Args:
         connections: of the storage.
         wanted: which events.
         order: of these times.
-        number: at most so many.
+        enough: so many, if there are.
+        most: no more, where they are at hand.
         after: those behind this place, and those of its very moment.
     """
     where = condition(wanted)
@@ -64,15 +79,14 @@ def times_of(connections: Connections, wanted: Filter, order: Order, *, number: 
     tries = [(where, f"optimize_read_in_order = 0, {AT_ONCE}" if indexed else "optimize_read_in_order = 1")]
     if FEW.isdisjoint(wanted.equals):
         tries.insert(0, (_stretch(wanted, where, order), f"optimize_read_in_order = 1, {AT_ONCE}"))
-    times: list[int] = []
     for each, settings in tries:
         sql = _TIMES.format(
             events=EVENTS, where=each.sql, direction="DESC" if order == "newest" else "ASC", settings=settings
         )
-        times = [time for (time,) in connections.rows(sql, {**each.values, "limit": number})]
-        if len(times) == number:
+        [(moments, events)] = connections.rows(sql, {**each.values, "limit": most})
+        if len(moments) >= enough:
             break
-    return times
+    return Times(moments, events, all=each is where and len(moments) < most)
 
 
 def _stretch(wanted: Filter, where: Condition, order: Order) -> Condition:
