@@ -17,7 +17,7 @@ from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.base import Storage
 
 COUNTED: Final = 1_000
-"""Where counting stops unless all are asked for: the rest would take longer than the page."""
+"""Where counting stops at the latest, unless all are asked for: the rest would take longer than the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Count:
 
     events: int
     exact: bool
-    """Whether that is all; else there are more, and they were not counted."""
+    """Whether that is all; else counting stopped there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Page:
     next: Place | None
     """The place of the last one, if others follow it."""
     count: Count | None = None
-    """How many the whole list has, up to :data:`COUNTED`, if finding the page has told it."""
+    """How many the whole list has, as far as that was counted to find the page: up to :data:`COUNTED` at most."""
 
 
 @dataclass(frozen=True, slots=True)

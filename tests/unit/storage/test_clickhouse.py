@@ -79,10 +79,12 @@ def test_what_is_stored_again_under_an_id_changes_no_list_and_no_count() -> None
 def test_a_page_tells_how_many_there_are_whatever_is_stored_twice() -> None:
     storage = ClickHouseStorage(empty(), durability="relaxed")
     events = [an_event(number, device="PC") for number in range(1, COUNTED + 2)]
-    storage.write(events[:COUNTED])
-    storage.write(events[:40])
     whose = Filter("acme", {"device": "PC"})
-    assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=True)
+    storage.write(events[:60])
+    storage.write(events[:40])
+    assert storage.reader.events(whose, "newest", limit=50).count == Count(60, exact=True)
+    storage.write(events[:COUNTED])
+    assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=False)
     assert storage.reader.count(whose, most=COUNTED) == Count(COUNTED, exact=True)
     storage.write(events[-1:])
     assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=False)

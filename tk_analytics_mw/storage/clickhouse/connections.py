@@ -205,6 +205,8 @@ class _Process:
     def __init__(self) -> None:
         self.migrated = False
         """Whether the tables were seen to be those of today."""
+        self.ends: dict[str, tuple[float, int, int]] = {}
+        """When the first and the last event of an organisation were, and until when that is believed."""
         self._idle: dict[float, list[Any]] = {}
         self._mutex = threading.Lock()
 
@@ -219,6 +221,7 @@ class _Process:
 
     def close(self) -> None:
         self.migrated = False
+        self.ends.clear()
         with self._mutex:
             clients = [client for idle in self._idle.values() for client in idle]
             self._idle.clear()

@@ -8,7 +8,7 @@ from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
-from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, Times, times_of
+from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, FEW, times_of
 from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.storage.rows import moment_of
 
@@ -23,7 +23,8 @@ _RECORDS: Final = """
 _BEHIND: Final = f"({MOMENT.format(name='after')}, {{behind:UInt64}})"
 # Ids, for an event that is stored twice counts once; and without FINAL, which would merge all there is before.
 _SOME: Final = f"""
-    SELECT uniqExact(id) FROM (SELECT id FROM {EVENTS} WHERE {{where}} LIMIT {{{{limit:UInt64}}}}) SETTINGS {AT_ONCE}
+    SELECT count(), uniqExact(id) FROM (SELECT id FROM {EVENTS} WHERE {{where}} LIMIT {{{{limit:UInt64}}}})
+    SETTINGS {AT_ONCE}
 """  # noqa: S608
 _AT: Final = "created_at IN {moments:Array(DateTime64(3, 'UTC'))}"
 _BETWEEN: Final = f"created_at >= {MOMENT.format(name='first')} AND created_at <= {MOMENT.format(name='last')}"
@@ -70,8 +71,7 @@ def page_of(
     if after is None and found and looked_at_all:
         count = Count(found[0][2], exact=True)
     elif after is None and len(found) == limit:
-        number = count_of(connections, wanted, COUNTED, times)
-        count = Count(min(number, COUNTED), exact=number <= COUNTED)
+        count = Count(min(len(times.moments), COUNTED), exact=False)
     return [(record, position) for record, position, _ in found], count
 
 
@@ -82,34 +82,26 @@ def _at(where: Condition, times: list[int]) -> Condition:
     return where.also(_AT, moments=[f"{moment / 1000:.3f}" for moment in moments])
 
 
-def count_of(connections: Connections, wanted: Filter, most: int | None, times: Times | None = None) -> int:
-    """How many events there are; more than ``most`` are not counted.
-
-    Args:
-        connections: of the storage.
-        wanted: which events.
-        most: as the reader has it.
-        times: of the first ones, from either end, if they are known.
-    """
+def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
+    """How many events there are; more than ``most`` are not counted."""
     if most is None:
         where = condition(wanted)
         [(number,)] = connections.rows(f"SELECT count() FROM {EVENTS} FINAL WHERE {where.sql}", where.values)  # noqa: S608
         return int(number)
-    where = condition(wanted, hints=False)
-    times = times or times_of(connections, wanted, "newest", enough=1, most=most + 1)
-    if not times.all and times.events <= most:
+    where = condition(wanted, hints=not FEW.isdisjoint(wanted.equals))
+    limit = most + 1
+    while True:
         # Nearly always there are more, and which row of an id counts does not matter then.
-        [(number,)] = connections.rows(_SOME.format(where=where.sql), {**where.values, "limit": most + 1})
-        if number > most:
-            return int(number)
-    while not times.all and times.events <= most:
-        further = max(most + 1, 2 * len(times.moments))  # twice: ids come again
-        times = times_of(connections, wanted, "newest", enough=further, most=further)
-    if times.events > most:
-        return most + 1
+        [(rows, ids)] = connections.rows(_SOME.format(where=where.sql), {**where.values, "limit": limit})
+        if ids > most:
+            return most + 1
+        if rows < limit:
+            break
+        limit *= 2  # ids come again
+    times = times_of(connections, wanted, "newest", enough=limit, most=limit)
     if not times.moments:
         return 0
-    there = _at(where, times.moments)
+    there = _at(condition(wanted, hints=False), times.moments)
     sql = f"SELECT count() FROM {EVENTS} FINAL WHERE {there.sql} SETTINGS {AT_ONCE}"  # noqa: S608
     [(number,)] = connections.rows(sql, there.values)
     return int(number)

@@ -2,12 +2,13 @@
 
 Without ``FINAL``, along the table's own order, from either end, until there is enough. For that it is to be sorted by
 what the table is sorted by and nothing else, and not from all of its months: to go along means to open each to begin
-with. So a stretch at the end is looked through first. What is frequent is found there. What is rare an index finds in
-all of the table, and that is sorted afterwards.
+with. So a stretch at the end is looked through first, if the organisation's events reach beyond it. What is frequent is
+found there. What is rare an index finds in all of the table, and that is sorted afterwards.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -27,23 +28,28 @@ FEW: Final = frozenset({"id", "session_id", "user_id"})
 """Columns of whose values there are so few events that a stretch would hold none."""
 
 _TIMES: Final = """
-    SELECT groupArray(moment), uniqExact(id) FROM (
-        SELECT toUnixTimestamp64Milli(created_at) AS moment, id FROM {events} WHERE {where}
+    SELECT groupArray(moment) FROM (
+        SELECT toUnixTimestamp64Milli(created_at) AS moment FROM {events} WHERE {where}
         ORDER BY created_at {direction} LIMIT {{limit:UInt64}}
     ) SETTINGS {settings}
 """
 _FROM: Final = f"created_at >= {MOMENT.format(name='behind')}"
 _TO: Final = f"created_at <= {MOMENT.format(name='behind')}"
 
-# From the first or the last event of whomever, if it is not asked for less: the table knows them without reading.
-_EDGE: Final = MOMENT.format(name="edge")
-_LENGTH: Final = f"INTERVAL {WINDOW.days} DAY"
 _STRETCHES: Final[dict[Order, str]] = {
-    "newest": f"created_at >= least((SELECT max(created_at) FROM {EVENTS}), {_EDGE}) - {_LENGTH}",  # noqa: S608
-    "oldest": f"created_at <= greatest((SELECT min(created_at) FROM {EVENTS}), {_EDGE}) + {_LENGTH}",  # noqa: S608
+    "newest": f"created_at >= {MOMENT.format(name='edge')}",
+    "oldest": f"created_at <= {MOMENT.format(name='edge')}",
 }
-_EDGES: Final[dict[Order, int]] = {"newest": 4_102_444_800_000, "oldest": 0}
-"""Where nothing is asked for: 2100 and 1970."""
+_END: Final = """
+    SELECT toUnixTimestamp64Milli(created_at) FROM {events} WHERE org_id = {{org_id:String}}
+    ORDER BY created_at {direction} LIMIT 1 SETTINGS optimize_read_in_order = 1
+"""
+REMEMBERED: Final = 600.0
+"""Seconds for which it is remembered when the first and the last event of an organisation were."""
+
+
+MOST: Final = 1_000
+"""Organisations of which it is remembered."""
 
 
 class Times(NamedTuple):
@@ -52,8 +58,6 @@ class Times(NamedTuple):
     moments: list[int]
     """Milliseconds since 1970, in order. An event that is stored twice has two, and one has a moment too that a row
     says something else of which does not count."""
-    events: int
-    """So many different ids these are of."""
     all: bool
     """Whether there are no others."""
 
@@ -72,26 +76,52 @@ def times_of(
         after: those behind this place, and those of its very moment.
     """
     where = condition(wanted)
+    near = condition(wanted, hints=False)  # of some weeks most is read whatever an index says
     if after is not None:
         begins = milliseconds(moment_of(after.created_at))
-        where = where.also(_TO if order == "newest" else _FROM, behind=begins)
+        where, near = (each.also(_TO if order == "newest" else _FROM, behind=begins) for each in (where, near))
     indexed = bool(wanted.metadata) or not (RARE | {"id"}).isdisjoint(wanted.equals)
     tries = [(where, f"optimize_read_in_order = 0, {AT_ONCE}" if indexed else "optimize_read_in_order = 1")]
-    if FEW.isdisjoint(wanted.equals):
-        tries.insert(0, (_stretch(wanted, where, order), f"optimize_read_in_order = 1, {AT_ONCE}"))
+    edge = _edge(connections, order, near)
+    if edge is not None and FEW.isdisjoint(wanted.equals):
+        near = near.also(_STRETCHES[order], edge=edge)
+        tries.insert(0, (near, f"optimize_read_in_order = 1, {AT_ONCE}"))
     for each, settings in tries:
         sql = _TIMES.format(
             events=EVENTS, where=each.sql, direction="DESC" if order == "newest" else "ASC", settings=settings
         )
-        [(moments, events)] = connections.rows(sql, {**each.values, "limit": most})
+        [(moments,)] = connections.rows(sql, {**each.values, "limit": most})
         if len(moments) >= enough:
             break
-    return Times(moments, events, all=each is where and len(moments) < most)
+    return Times(moments, all=each is where and len(moments) < most)
 
 
-def _stretch(wanted: Filter, where: Condition, order: Order) -> Condition:
-    """Where to look first."""
-    edge = wanted.until if order == "newest" else wanted.since
-    edges = [where.values.get("behind"), _EDGES[order] if edge is None else milliseconds(edge)]
-    nearest = min if order == "newest" else max
-    return where.also(_STRETCHES[order], edge=nearest(each for each in edges if each is not None))
+def _edge(connections: Connections, order: Order, where: Condition) -> int | None:
+    """How far the stretch goes that is looked through first; ``None`` if that would be about all there is."""
+    oldest, newest = _ends(connections, where.values["org_id"])
+    length = WINDOW // timedelta(milliseconds=1)
+    if order == "newest":
+        edge = min([newest, *_bounds(where, "until", "behind")]) - length
+        return edge if edge > oldest else None
+    edge = max([oldest, *_bounds(where, "since", "behind")]) + length
+    return edge if edge < newest else None
+
+
+def _bounds(where: Condition, *names: str) -> list[int]:
+    return [where.values[name] for name in names if name in where.values]
+
+
+def _ends(connections: Connections, org_id: str) -> tuple[int, int]:
+    """When an organisation's first and last event were some minutes ago: that is near enough. Without any, 1970."""
+    ends, now = connections.process.ends, time.monotonic()
+    remembered = ends.get(org_id)
+    if remembered is None or remembered[0] < now:
+        rows = [
+            connections.rows(_END.format(events=EVENTS, direction=direction), {"org_id": org_id})
+            for direction in ("ASC", "DESC")
+        ]
+        oldest, newest = (found[0][0] if found else 0 for found in rows)
+        if len(ends) >= MOST:
+            ends.clear()
+        ends[org_id] = remembered = now + REMEMBERED, oldest, newest
+    return remembered[1:]
