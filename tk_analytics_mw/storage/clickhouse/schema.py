@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from tk_analytics_mw.errors import StorageUnavailable
 from tk_analytics_mw.storage.clickhouse.connections import Connections
@@ -129,8 +129,7 @@ def statements(target: Target, *, durable: bool) -> dict[str, list[str]]:
 
 def pending(connections: Connections, *, durable: bool) -> Sequence[str]:
     """See :meth:`MigratedStorage.pending <tk_analytics_mw.storage.migrations.MigratedStorage.pending>`."""
-    with connections.working() as client:
-        return _pending(client, statements(connections.target, durable=durable))
+    return _pending(connections, statements(connections.target, durable=durable))
 
 
 def migrate(connections: Connections, *, durable: bool) -> Sequence[str]:
@@ -143,7 +142,7 @@ def migrate(connections: Connections, *, durable: bool) -> Sequence[str]:
     with connections.working() as client:
         if target.path is not None:
             client.command(f"CREATE DATABASE IF NOT EXISTS {target.database}")
-        names = _pending(client, migrations)
+        names = _pending(connections, migrations)
         for statement in _bookkeeping(target) if names else ():
             client.command(statement)
         for name in names:
@@ -171,12 +170,12 @@ def check(connections: Connections, *, durable: bool) -> None:
     process.migrated = True
 
 
-def _pending(client: Any, migrations: dict[str, list[str]]) -> list[str]:
-    there = client.query(
+def _pending(connections: Connections, migrations: dict[str, list[str]]) -> list[str]:
+    [(there,)] = connections.rows(
         "SELECT count() FROM system.tables WHERE database = currentDatabase() AND name = {table:String}",
-        parameters={"table": MIGRATIONS},
-    ).result_rows[0][0]
-    applied = {name for (name,) in client.query(f"SELECT name FROM {MIGRATIONS}").result_rows} if there else set()  # noqa: S608
+        {"table": MIGRATIONS},
+    )
+    applied = {name for (name,) in connections.rows(f"SELECT name FROM {MIGRATIONS}", {})} if there else set()  # noqa: S608
     return [name for name in migrations if name not in applied]
 
 
