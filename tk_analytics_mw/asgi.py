@@ -29,20 +29,21 @@ class AnalyticsMiddleware:
         self.parts = parts
         self._prefixes = parts.prefixes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one connection."""
-        if scope["type"] == "http":
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, below: str | None = None) -> None:
+        """Handle one connection.
+
+        Args:
+            scope, receive, send: as of ASGI.
+            below: the path below the prefix, if who calls knows it.
+        """
+        if scope["type"] == "http" and below is None:
             below = path_below(self._prefixes, scope["path"])
             if below is None and scope.get("root_path"):
                 # Mounted: the path begins with where we are mounted, for servers and frameworks that say so.
                 below = path_below(self._prefixes, scope["path"].removeprefix(scope["root_path"]))
-            if below is not None:
-                await self.serve(below, scope, receive, send)
-                return
-        await self.app(scope, receive, send)
-
-    async def serve(self, below: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is ours; ``below`` is its path below the prefix."""
+        if below is None:
+            await self.app(scope, receive, send)
+            return
         try:
             response = await answer(self.parts, scope, below, partial(_read, receive), self.parts.awaiting)
         except ClientDisconnect:

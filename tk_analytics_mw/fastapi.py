@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.middleware import Middleware
@@ -56,13 +56,13 @@ def router(parts: Parts, **options: Any) -> APIRouter:
     from tk_analytics_mw.openapi import OPERATIONS
 
     api = APIRouter(**{"tags": ["analytics"], **options})
-    serve = AnalyticsMiddleware(None, parts).serve
+    middleware = AnalyticsMiddleware(None, parts)
 
     def add(prefix: str, below: str | None, methods: Sequence[str], **route: Any) -> None:
         async def endpoint(request: Request) -> Response:
             captured = request.path_params
             return _Served(
-                serve, captured["below"] if below is None else below.replace(":path}", "}").format(**captured)
+                middleware, captured["below"] if below is None else below.replace(":path}", "}").format(**captured)
             )
 
         path = prefix + ("{below:path}" if below is None else below)
@@ -78,10 +78,10 @@ def router(parts: Parts, **options: Any) -> APIRouter:
 class _Served(Response):
     """An answer that is still to be made, from the request as the server gave it."""
 
-    def __init__(self, serve: Callable[[str, Scope, Receive, Send], Awaitable[None]], below: str) -> None:
+    def __init__(self, middleware: AnalyticsMiddleware, below: str) -> None:
         super().__init__()
-        self._serve = serve
+        self._middleware = middleware
         self._below = below
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serve(self._below, scope, receive, send)
+        await self._middleware(scope, receive, send, self._below)

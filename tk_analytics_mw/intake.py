@@ -140,6 +140,11 @@ def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[st
     return [FieldError(loc=[*loc, "eventType"], msg=f"is not an event type; known are {known}", type="enum")]
 
 
+def is_watched(parts: Parts, sender: Sender | None = None) -> bool:
+    """Whether :func:`keep` has more to do with such events than to have them stored."""
+    return bool(parts.hooks) or bool(parts.receivers()) or (sender is not None and sender.dropped is not None)
+
+
 async def keep(
     events: Sequence[Event], parts: Parts, waits: Waits, sender: Sender | None = None
 ) -> tuple[Sequence[Event | Exception], Calls]:
@@ -162,7 +167,7 @@ async def keep(
         for _ in events:
             parts.refusals.note(drop, sender.request)
         return events, ()
-    if not parts.hooks and not parts.receivers():
+    if not is_watched(parts):
         return await waits.commit(parts.commits, events), ()
     return await _keep_with_hooks(events, parts, waits, sender)
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from tk_analytics_mw.errors import FieldError
 from tk_analytics_mw.json_values import dump
@@ -44,6 +45,10 @@ _JSON_HEADERS: Final = ((b"content-type", b"application/json; charset=utf-8"), *
 _PROBLEM_HEADERS: Final = ((b"content-type", b"application/problem+json; charset=utf-8"), *_COMMON_HEADERS)
 
 
+NOTHING_CAPTURED: Final[Mapping[str, str]] = {}
+"""Of a path without ``{name}``."""
+
+
 class Request(HTTPConnection):
     """A request that is ours, with its body read.
 
@@ -55,7 +60,7 @@ class Request(HTTPConnection):
         self._fields: dict[bytes, bytes] = dict(scope["headers"])
         self._query: dict[str, list[str]] | None = None
         self.body = body
-        self.captured: Mapping[str, str] = {}
+        self.captured: Mapping[str, str] = NOTHING_CAPTURED
         """What stands in the path where its route has ``{name}``."""
         self.allowed_origin: str | None = None
         """The ``Origin`` once it has been found allowed: what CORS headers repeat."""
@@ -120,6 +125,13 @@ class _Answer(Response):
         self.body = body
         self.background = None
         self.raw_headers = [(b"content-length", b"%d" % len(body)), *headers]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it: what Starlette's own does for HTTP."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
+        if self.background is not None:
+            await self.background()
 
 
 class Streamed(Response):

@@ -23,7 +23,7 @@ from tk_analytics_mw.endpoints.refusals import list_refusals
 from tk_analytics_mw.endpoints.sessions import list_sessions, read_session
 from tk_analytics_mw.endpoints.views import count_views
 from tk_analytics_mw.errors import Refused
-from tk_analytics_mw.messages import Request, Streamed
+from tk_analytics_mw.messages import NOTHING_CAPTURED, Request, Streamed
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.problems import problem_from
 from tk_analytics_mw.waiting import Waits
@@ -131,7 +131,7 @@ def _find(method: str, below: str) -> tuple[Route, Mapping[str, str]]:
 def _match(below: str) -> tuple[Mapping[str, Route], Mapping[str, str]]:
     methods = ROUTES.get(below)
     if methods is not None and "{" not in below:
-        return methods, {}
+        return methods, NOTHING_CAPTURED
     for before, name, methods in _CAPTURING:
         rest = below.removeprefix(before)
         if rest and rest != below and ("/" not in rest or name.endswith(":path}")):

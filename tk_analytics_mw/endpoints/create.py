@@ -7,8 +7,9 @@ from functools import partial
 from starlette.responses import Response
 
 from tk_analytics_mw.access import authenticate
+from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identities import identify
-from tk_analytics_mw.intake import event_from, keep, sender_of
+from tk_analytics_mw.intake import event_from, is_watched, keep, sender_of
 from tk_analytics_mw.json_values import load
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts
@@ -22,7 +23,12 @@ async def create(request: Request, parts: Parts, waits: Waits) -> Response:
     if parts.identify is not None:
         await identify(sender, parts, waits)
     event = event_from(load(request.body), sender, parts)
-    [outcome], after = await keep([event], parts, waits, sender)
+    after: Calls = ()
+    if is_watched(parts, sender):
+        [outcome], after = await keep([event], parts, waits, sender)
+    else:
+        del sender  # the less they hold who wait, the less the garbage collector has to look through
+        [outcome] = await waits.commit(parts.commits, [event])
     if isinstance(outcome, Exception):
         raise outcome
     response = json_response(outcome.as_answer())
