@@ -12,8 +12,12 @@ import time
 from datetime import datetime, timezone
 from functools import lru_cache
 
-# By process, so that two never continue one sequence. An id is no secret: its bits need not come from the kernel.
-_sources: dict[int, random.Random] = {}
+# An id is no secret: its bits need not come from the kernel. A forked child begins a sequence of its own.
+_random = random.Random()  # noqa: S311
+_bits = _random.getrandbits
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 
 def new_event_id() -> tuple[str, datetime]:
@@ -22,21 +26,16 @@ def new_event_id() -> tuple[str, datetime]:
     Returns:
         The id in its canonical spelling, and its time in UTC at millisecond resolution, as the id holds it.
     """
-    nanoseconds = time.time_ns()
-    milliseconds, rest = divmod(nanoseconds, 1_000_000)
-    # RFC 9562 section 6.2, method 3: the 12 bits behind the version hold the fraction of the
-    # millisecond (1/4096 ms), so that the ids of one process follow one another.
-    fraction = 0x7000 | rest * 4096 // 1_000_000
-    pid = os.getpid()
-    source = _sources.get(pid) or _sources.setdefault(pid, random.Random())  # noqa: S311
-    tail = source.getrandbits(62) | 0x8000_0000_0000_0000
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     # Formatted in this way it takes 0.4 µs, as an f-string 0.7 µs.
     id_ = "%08x-%04x-%04x-%04x-%012x" % (  # noqa: UP031
         milliseconds >> 16,
         milliseconds & 0xFFFF,
-        fraction,
-        tail >> 48,
-        tail & 0xFFFF_FFFF_FFFF,
+        # RFC 9562 section 6.2, method 3: the 12 bits behind the version hold the fraction of the millisecond
+        # (1/4096 ms), so that the ids of one process follow one another.
+        0x7000 | nanoseconds * 4096 // 1_000_000,
+        0x8000 | _bits(14),
+        _bits(48),
     )
     return id_, _moment(milliseconds)
 
