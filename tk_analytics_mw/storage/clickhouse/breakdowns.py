@@ -25,13 +25,10 @@ _RANKS: Final = {
 _GROUPS: Final = """
     SELECT place, any(value), sum(events), sum(metrics), uniqExactMerge(sessions), uniqExactMerge(users), count()
     FROM (
-        SELECT value, events, metrics, sessions, users,
+        SELECT {key} AS value, count() AS events, sum(metric) AS metrics,
+            uniqExactState(session_key) AS sessions, uniqExactState(user_key) AS users,
             least(row_number() OVER (ORDER BY events DESC, {rank}), {{top:UInt64}} + 1) AS place
-        FROM (
-            SELECT {key} AS value, count() AS events, sum(metric) AS metrics,
-                uniqExactState(session_key) AS sessions, uniqExactState(user_key) AS users
-            FROM {events} FINAL WHERE {where} GROUP BY value
-        )
+        FROM {events} FINAL WHERE {where} GROUP BY value
     )
     GROUP BY GROUPING SETS ((place), ()) ORDER BY place
 """
