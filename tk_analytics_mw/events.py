@@ -196,27 +196,30 @@ class Event(NewEvent):
 
     def as_answer(self) -> dict[str, Any]:
         """The event as the API returns it: what is absent is left out, the facts of the request never."""
+        values = self.__dict__  # a model's attributes take twice as long
         answer: dict[str, Any] = {
-            "id": self.id,
-            "createdAt": timestamp(self.created_at),
-            "eventType": self.spelling,
-            "orgId": self.org_id,
-            "sessionId": self.session_id,
+            "id": values["id"],
+            "createdAt": timestamp(values["created_at"]),
+            "eventType": values["spelling"],
+            "orgId": values["org_id"],
+            "sessionId": values["session_id"],
         }
-        if self.event_metadata is not None:
-            answer["eventMetadata"] = self.event_metadata
-        if self.asset_id is not None:
-            answer["assetId"] = self.asset_id
-        if self.user_id is not None:
-            answer["userId"] = self.user_id
-        if self.config_id is not None:
-            answer["configId"] = self.config_id
-        if self.configuration is not None:
-            answer["configuration"] = self.configuration
-        if self.device is not None:
-            answer["device"] = self.device
-        answer["metric"] = self.metric
-        answer |= {"requestUrl": self.request_url, "requestOrigin": self.request_origin, "referer": self.referer}
+        if (value := values["event_metadata"]) is not None:
+            answer["eventMetadata"] = value
+        if (value := values["asset_id"]) is not None:
+            answer["assetId"] = value
+        if (value := values["user_id"]) is not None:
+            answer["userId"] = value
+        if (value := values["config_id"]) is not None:
+            answer["configId"] = value
+        if (value := values["configuration"]) is not None:
+            answer["configuration"] = value
+        if (value := values["device"]) is not None:
+            answer["device"] = value
+        answer["metric"] = values["metric"]
+        answer["requestUrl"] = values["request_url"]
+        answer["requestOrigin"] = values["request_origin"]
+        answer["referer"] = values["referer"]
         return answer
 
     def as_read(self) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from tk_analytics_mw.errors import Drop, FieldError, InvalidEvent, Refused
 from tk_analytics_mw.events import Event, EventFields, build_event, check_idempotency_key, check_values
 from tk_analytics_mw.hooks import Calls
 from tk_analytics_mw.identifiers import new_event_id
-from tk_analytics_mw.json_values import Parsed
 from tk_analytics_mw.messages import Request, clean_url
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.waiting import Waits, run_blocking
@@ -66,19 +65,21 @@ def sender_of(request: Request, principal: Principal, parts: Parts) -> Sender:
             "requestUrl": request.url_without_query,
             "requestOrigin": request.header(b"origin"),
             "referer": clean_url(request.header(b"referer") or ""),
+            "idempotencyKey": None,
         },
         anonymous=gpc == "anonymise",
         dropped=dropped,
     )
 
 
-def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = None) -> Event:
-    """Validate a body and make the event of it.
+def event_from(given: Any, sender: Sender, parts: Parts, *, plain: bool, number: int | None = None) -> Event:
+    """Validate what a body holds and make the event of it.
 
     Args:
-        body: parsed JSON.
+        given: parsed JSON.
         sender: of the request.
         parts: of the host application.
+        plain: see :class:`~tk_analytics_mw.json_values.Parsed`.
         number: of the event in a batch, from 0.
 
     Raises:
@@ -86,10 +87,9 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
         Refused: with 403, the principal may not create this one.
     """
     loc: tuple[str | int, ...] = ("body",) if number is None else ("body", "events", number)
-    given = body.value
     if type(given) is not dict:
         raise InvalidEvent.at(*loc, msg="must be a JSON object", type="dict_type")
-    if not body.plain:
+    if not plain:
         check_values(given, loc)
     values = {**given, **sender.facts}  # what the client may not set comes last
     values["id"], values["createdAt"] = new_event_id()
@@ -100,7 +100,8 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
         values["device"] = sender.device.text
     if values.get("orgId") is None and parts.settings.org_from_token:
         values["orgId"] = sender.org_id or sender.principal.org_id
-    values["idempotencyKey"] = _stored_key(sender, values.get("orgId"), number)
+    if sender.idempotency_key is not None:
+        values["idempotencyKey"] = _stored_key(sender.idempotency_key, sender.principal, values.get("orgId"), number)
     spelling = given.get("eventType")
     canonical = parts.event_types.canonical(spelling) if isinstance(spelling, str) else None
     values["spelling"] = spelling if canonical else ""
@@ -122,15 +123,12 @@ def event_from(body: Parsed, sender: Sender, parts: Parts, number: int | None = 
     return event
 
 
-def _stored_key(sender: Sender, org_id: Any, number: int | None) -> str | None:
-    key = sender.idempotency_key
-    if key is None:
-        return None
+def _stored_key(key: str, principal: Principal, org_id: Any, number: int | None) -> str:
     # A blank is in no key that a client can send. One key for a batch makes one for each event of it.
     if number is not None:
         key = f"{key} {number}"
     # About a public organisation everybody may speak, and nobody may get another's event for an answer.
-    return key if org_id == sender.principal.org_id else f" {sender.principal.org_id} {key}"
+    return key if org_id == principal.org_id else f" {principal.org_id} {key}"
 
 
 def _unknown_type(given: Any, canonical: str | None, parts: Parts, loc: tuple[str | int, ...]) -> list[FieldError]:

@@ -47,7 +47,7 @@ def _events_from(body: Parsed, sender: Sender, parts: Parts) -> list[Event | Exc
     results: list[Event | Exception] = []
     for number, item in enumerate(_items(body.value, parts)):
         try:
-            results.append(event_from(Parsed(item, body.plain), sender, parts, number))
+            results.append(event_from(item, sender, parts, plain=body.plain, number=number))
         except AnalyticsError as error:
             parts.refusals.note(error, sender.request)
             results.append(error)

@@ -22,7 +22,9 @@ async def create(request: Request, parts: Parts, waits: Waits) -> Response:
     sender = sender_of(request, principal, parts)
     if parts.identify is not None:
         await identify(sender, parts, waits)
-    event = event_from(load(request.body), sender, parts)
+    body = load(request.body)
+    event = event_from(body.value, sender, parts, plain=body.plain)
+    del body
     after: Calls = ()
     if is_watched(parts, sender):
         [outcome], after = await keep([event], parts, waits, sender)
