@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         StorageUnavailable,
         SwitchOff,
     )
-    from tk_analytics_mw.events import Event, EventType
+    from tk_analytics_mw.event_types import EventType
+    from tk_analytics_mw.events import Event
     from tk_analytics_mw.messages import Request
     from tk_analytics_mw.storage.base import Storage
     from tk_analytics_mw.storage.outbox import Delivery, DurableStorage, Outbox
@@ -42,7 +43,7 @@ _HOME = {
     "Drop": "errors",
     "DurableStorage": "storage.outbox",
     "Event": "events",
-    "EventType": "events",
+    "EventType": "event_types",
     "InvalidEvent": "errors",
     "JWTAuthenticator": "auth.jwts",
     "Outbox": "storage.outbox",

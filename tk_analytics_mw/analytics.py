@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from typing_extensions import Unpack
 
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.events import Event, EventFields, EventType
+from tk_analytics_mw.event_types import EventType
+from tk_analytics_mw.events import Event, EventFields
 from tk_analytics_mw.hooks import DurableOptions, Function, Hooks, Receivers, When
 from tk_analytics_mw.host_requests import HostRequests
 from tk_analytics_mw.intake import record, record_within

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum
 from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -13,75 +12,12 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 from typing_extensions import Required, TypedDict
 
-from tk_analytics_mw.errors import ConfigurationError, FieldError, InvalidEvent
+from tk_analytics_mw.errors import FieldError, InvalidEvent
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.json_values import problem
 
 MAX_ID: Final = 200
 """Characters of an ID: PostHog's bound. Those of Threekit are UUIDs, 36 characters."""
-
-
-class EventType(str, Enum):
-    """The event types of the contract, each with its canonical value."""
-
-    DOWNLOAD = "product download"
-    SESSION_START = "product session start"
-    SESSION_END = "product session end"
-    CONFIGURATION_START = "product configuration start"
-    CONFIGURATION_ATTRIBUTE_SET = "product configuration attribute set"
-    CART_ADD = "product cart-add"
-    ORDERED = "product ordered"
-    SOCIAL_SHARE = "product social share"
-    AR_NOT_AVAILABLE = "product AR not available"
-    AR_OFFERED = "product AR offered"
-    AR_DOWNLOAD = "product AR download"
-    AR_MOBILE_TRANSITION_OFFERED = "product AR mobile transition offered"
-    AR_MOBILE_TRANSITION_COMPLETED = "product AR mobile transition completed"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-_ALSO_PRODUCT = re.compile("(?:produce|production) ")
-
-
-def canonical_spelling(spelling: str) -> str:
-    """The one rule of the contract's spellings: the first word may be ``produce`` or ``production``."""
-    return _ALSO_PRODUCT.sub("product ", spelling, count=1) if _ALSO_PRODUCT.match(spelling) else spelling
-
-
-class EventTypes:
-    """Every event type there is, and its spellings.
-
-    Args:
-        further: the host's own event types, canonical as they are written.
-    """
-
-    def __init__(self, further: Iterable[str] = ()) -> None:
-        self.known = tuple(dict.fromkeys([*(type_.value for type_ in EventType), *further]))
-        """The canonical values, the contract's first."""
-        self._known = frozenset(self.known)
-
-    def canonical(self, spelling: str) -> str | None:
-        """The canonical value of ``spelling``, or ``None`` if there is no such event type."""
-        if spelling in self._known:
-            return spelling
-        value = canonical_spelling(spelling)
-        return value if value in self._known else None
-
-    def require(self, spelling: str) -> str:
-        """Like :meth:`canonical`.
-
-        Raises:
-            ConfigurationError: there is no such event type.
-        """
-        value = self.canonical(spelling)
-        if value is None:
-            raise ConfigurationError(
-                f"{str(spelling)!r} is no event type: known are {', '.join(map(repr, self.known))}; "
-                "the setting event_types adds your own"
-            )
-        return value
 
 
 # What broken clients send in masses for a session they do not have. One such "session" gathered
@@ -234,6 +170,10 @@ _CHANGEABLE: Final = frozenset(Event.model_fields) - _FIXED
 _WIRE_NAMES: Final = {name: to_camel(name) for name in Event.model_fields}
 _KNOWN: Final = frozenset([*_WIRE_NAMES, *_WIRE_NAMES.values()])
 
+# Of every model pydantic keeps which fields were given: 2 KB each, while hundreds wait for their commit. To everybody
+# an event's fields are all given.
+_ALL: Final = set(Event.model_fields)
+_set = object.__setattr__
 _validate = Event.__pydantic_validator__.validate_python
 
 
@@ -269,6 +209,7 @@ def build_event(values: Mapping[str, Any], *, from_wire: bool = False, loc: tupl
     """
     try:
         event: Event = _validate(values, by_alias=from_wire, by_name=not from_wire)
+        _set(event, "__pydantic_fields_set__", _ALL)
         return event
     except ValidationError as error:
         raise InvalidEvent(_field_errors(error, loc)) from None

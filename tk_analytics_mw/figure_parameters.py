@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BeforeValidator, Field, InstanceOf, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from tk_analytics_mw.events import EventTypes
+from tk_analytics_mw.event_types import EventTypes
 from tk_analytics_mw.identifiers import timestamp
 from tk_analytics_mw.parameters import FilterParameters
 from tk_analytics_mw.queries import Filter

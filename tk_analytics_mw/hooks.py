@@ -16,7 +16,8 @@ from typing import Any, Final, Literal, TypeVar
 from typing_extensions import TypedDict, Unpack
 
 from tk_analytics_mw.errors import ConfigurationError, Drop
-from tk_analytics_mw.events import Event, EventType, EventTypes, canonical_spelling
+from tk_analytics_mw.event_types import EventType, EventTypes, canonical_spelling
+from tk_analytics_mw.events import Event
 from tk_analytics_mw.host_functions import check_function, name_of, takes, wants_request
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.storage.outbox import DurableStorage, Subscription

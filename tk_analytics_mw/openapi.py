@@ -15,7 +15,8 @@ from tk_analytics_mw.endpoints.listing import ListParameters
 from tk_analytics_mw.endpoints.refusals import RefusalParameters
 from tk_analytics_mw.endpoints.sessions import SessionsParameters, TimelineParameters
 from tk_analytics_mw.endpoints.views import ViewsParameters
-from tk_analytics_mw.events import EventType, NewEvent
+from tk_analytics_mw.event_types import EventType
+from tk_analytics_mw.events import NewEvent
 from tk_analytics_mw.exports import CONTENT_TYPES
 from tk_analytics_mw.figure_schemas import ATTRIBUTES, BREAKDOWN, FUNNEL, VIEWS
 from tk_analytics_mw.messages import Request, json_response

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from tk_analytics_mw.errors import FieldError, InvalidEvent
-from tk_analytics_mw.events import EventTypes
+from tk_analytics_mw.event_types import EventTypes
 from tk_analytics_mw.json_values import INT64_MAX, INT64_MIN
 from tk_analytics_mw.messages import Request
 from tk_analytics_mw.queries import EQUAL_COLUMNS, Filter, Place, Scalar

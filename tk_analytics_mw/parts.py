@@ -15,7 +15,7 @@ from tk_analytics_mw.commit import GroupCommit
 from tk_analytics_mw.deliver_in_process import DeliveringStorage
 from tk_analytics_mw.delivery import Deliverer
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.events import EventTypes
+from tk_analytics_mw.event_types import EventTypes
 from tk_analytics_mw.hooks import Hooks, Receivers
 from tk_analytics_mw.host_requests import HostRequests, login_of
 from tk_analytics_mw.messages import Request

@@ -19,7 +19,7 @@ from typing_extensions import TypedDict
 from tk_analytics_mw.addresses import Reachable
 from tk_analytics_mw.auth.tokens import PrivateToken, PublicToken
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.events import EventTypes
+from tk_analytics_mw.event_types import EventTypes
 
 ENVIRONMENT_PREFIX: Final = "TK_ANALYTICS_"
 APP_VARIABLE: Final = "TK_ANALYTICS_APP"

@@ -20,7 +20,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tk_analytics_mw.events import EventType
+from tk_analytics_mw.event_types import EventType
 from tk_analytics_mw.storage.rows import COLUMNS
 from tk_analytics_mw.storage.sqlite import SqliteStorage
 

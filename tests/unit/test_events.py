@@ -10,7 +10,8 @@ import pytest
 
 from tests.unit.making import an_event
 from tk_analytics_mw import ConfigurationError, EventType, InvalidEvent
-from tk_analytics_mw.events import Event, EventFields, EventTypes, NewEvent, build_event
+from tk_analytics_mw.event_types import EventTypes
+from tk_analytics_mw.events import Event, EventFields, NewEvent, build_event
 
 
 @pytest.mark.parametrize("type_", EventType)
@@ -117,3 +118,11 @@ def test_an_event_can_be_given_to_a_task_queue() -> None:
 
 def test_an_idempotency_key_is_not_shown() -> None:
     assert "order-4711" not in repr(an_event(idempotency_key="order-4711"))
+
+
+def test_all_fields_of_an_event_count_as_given_and_no_copy_changes_that() -> None:
+    event = build_event(an_event().__dict__)
+    assert event.model_fields_set == set(Event.model_fields)
+    event.model_copy(update={"surprise": 1})
+    assert event.model_fields_set == set(Event.model_fields)
+    assert event.model_dump(exclude_unset=True) == event.model_dump()

@@ -13,7 +13,7 @@ from wsgiref.util import setup_testing_defaults
 import anyio
 
 from tk_analytics_mw.auth.tokens import PrivateToken
-from tk_analytics_mw.events import EventType
+from tk_analytics_mw.event_types import EventType
 from tk_analytics_mw.parts import Parts
 from tk_analytics_mw.storage.erasure import ErasingStorage, Subject
 from tk_analytics_mw.storage.examination import Finding

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from tk_analytics_mw.asking import offered, question
 from tk_analytics_mw.errors import InvalidEvent
-from tk_analytics_mw.events import EventType, EventTypes
+from tk_analytics_mw.event_types import EventType, EventTypes
 from tk_analytics_mw.figure_parameters import Duration, RecentParameters
 from tk_analytics_mw.messages import Request, json_response
 from tk_analytics_mw.parts import Parts

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json, to_json
 
-from tk_analytics_mw.events import EventType
+from tk_analytics_mw.event_types import EventType
 from tk_analytics_mw.storage.figures import Attribute, Chosen
 
 SET: Final = EventType.CONFIGURATION_ATTRIBUTE_SET.value

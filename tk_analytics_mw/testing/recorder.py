@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from tk_analytics_mw.errors import ConfigurationError
-from tk_analytics_mw.events import Event, EventType
+from tk_analytics_mw.event_types import EventType
+from tk_analytics_mw.events import Event
 from tk_analytics_mw.parts import Parts, kept_in
 from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.outbox import DeliveryQuery, DeliveryRow

@@ -9,7 +9,8 @@ from itertools import pairwise
 from statistics import median
 from typing import Any, Final
 
-from tk_analytics_mw.events import Event, EventType
+from tk_analytics_mw.event_types import EventType
+from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter
 from tk_analytics_mw.storage.figures import Amounts, Attribute, Breakdown, Chosen, Dimension, Group, Reached
 from tk_analytics_mw.storage.memory.held import Held
