@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 
 from tests.engines.chdb import empty
@@ -90,4 +92,23 @@ def test_a_page_tells_how_many_there_are_whatever_is_stored_twice() -> None:
     assert storage.reader.events(whose, "newest", limit=50).count == Count(COUNTED, exact=False)
     assert storage.reader.events(whose, "oldest", limit=50, skip=10).count == Count(COUNTED, exact=False)
     assert storage.reader.count(whose, most=COUNTED) == Count(COUNTED, exact=False)
+    storage.close()
+
+
+def test_what_lies_within_the_stretch_that_is_looked_through_is_counted_exactly() -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    now = datetime(2026, 11, 1, tzinfo=timezone.utc)
+    days = [now - timedelta(days=number) for number in range(100)]
+    storage.write([an_event(number, device="PC", created_at=day) for number, day in enumerate(days)])
+    last_week, in_the_middle = days[7], (days[60], days[40])
+    for order in ("newest", "oldest"):
+        for since, until, expected in (
+            (last_week, None, Count(8, exact=True)),
+            (*in_the_middle, Count(20, exact=True)),
+            (None, None, Count(32, exact=False)),
+        ):
+            wanted = Filter("acme", {"device": "PC"}, since=since, until=until)
+            page = storage.reader.events(wanted, order, limit=5)
+            assert len(page.events) == 5
+            assert page.count == expected
     storage.close()

@@ -57,6 +57,7 @@ def page_of(
     if times.all and len(times.moments) <= 2 * number:
         number = len(times.moments)  # at once, which tells how many there are
     found: list[tuple[str, int, int]] = []
+    looked_at_all = False
     while times.moments:
         at = _at(where, times.moments[:number])
         sql = _RECORDS.format(events=EVENTS, where=at.sql, direction=direction)
@@ -68,9 +69,11 @@ def page_of(
         if number > len(times.moments) and not times.all:
             times = times_of(connections, wanted, order, enough=number, most=number, after=after)
     count = None
-    if after is None and found and looked_at_all:
+    if after is None and looked_at_all and found:
         count = Count(found[0][2], exact=True)
-    elif after is None and len(found) == limit:
+    elif after is None and times.all and found:
+        count = Count(_number_at(connections, where, times.moments), exact=True)
+    elif after is None and found:
         count = Count(min(len(times.moments), COUNTED), exact=False)
     return [(record, position) for record, position, _ in found], count
 
@@ -80,6 +83,13 @@ def _at(where: Condition, times: list[int]) -> Condition:
     if len(moments) > MOMENTS:
         return where.also(_BETWEEN, first=moments[0], last=moments[-1])
     return where.also(_AT, moments=[f"{moment / 1000:.3f}" for moment in moments])
+
+
+def _number_at(connections: Connections, where: Condition, moments: list[int]) -> int:
+    there = _at(where, moments)
+    sql = f"SELECT count() FROM {EVENTS} FINAL WHERE {there.sql} SETTINGS {AT_ONCE}"  # noqa: S608
+    [(number,)] = connections.rows(sql, there.values)
+    return int(number)
 
 
 def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
@@ -99,9 +109,4 @@ def count_of(connections: Connections, wanted: Filter, most: int | None) -> int:
             break
         limit *= 2  # ids come again
     times = times_of(connections, wanted, "newest", enough=limit, most=limit)
-    if not times.moments:
-        return 0
-    there = _at(condition(wanted, hints=False), times.moments)
-    sql = f"SELECT count() FROM {EVENTS} FINAL WHERE {there.sql} SETTINGS {AT_ONCE}"  # noqa: S608
-    [(number,)] = connections.rows(sql, there.values)
-    return int(number)
+    return _number_at(connections, condition(wanted, hints=False), times.moments) if times.moments else 0

@@ -80,12 +80,15 @@ def times_of(
     if after is not None:
         begins = milliseconds(moment_of(after.created_at))
         where, near = (each.also(_TO if order == "newest" else _FROM, behind=begins) for each in (where, near))
+    at_once = f"optimize_read_in_order = 1, {AT_ONCE}"
     indexed = bool(wanted.metadata) or not (RARE | {"id"}).isdisjoint(wanted.equals)
     tries = [(where, f"optimize_read_in_order = 0, {AT_ONCE}" if indexed else "optimize_read_in_order = 1")]
-    edge = _edge(connections, order, near)
-    if edge is not None and FEW.isdisjoint(wanted.equals):
-        near = near.also(_STRETCHES[order], edge=edge)
-        tries.insert(0, (near, f"optimize_read_in_order = 1, {AT_ONCE}"))
+    if FEW.isdisjoint(wanted.equals):
+        edge = _edge(connections, order, near)
+        if edge is None:
+            tries = [(near, at_once)]
+        else:
+            tries.insert(0, (near.also(_STRETCHES[order], edge=edge), at_once))
     for each, settings in tries:
         sql = _TIMES.format(
             events=EVENTS, where=each.sql, direction="DESC" if order == "newest" else "ASC", settings=settings
@@ -93,18 +96,19 @@ def times_of(
         [(moments,)] = connections.rows(sql, {**each.values, "limit": most})
         if len(moments) >= enough:
             break
-    return Times(moments, all=each is where and len(moments) < most)
+    return Times(moments, all=each is tries[-1][0] and len(moments) < most)
 
 
 def _edge(connections: Connections, order: Order, where: Condition) -> int | None:
-    """How far the stretch goes that is looked through first; ``None`` if that would be about all there is."""
+    """How far the stretch goes that is looked through first; ``None`` if what is wanted does not reach beyond it."""
     oldest, newest = _ends(connections, where.values["org_id"])
     length = WINDOW // timedelta(milliseconds=1)
+    first, last = max([oldest, *_bounds(where, "since")]), min([newest, *_bounds(where, "until")])
     if order == "newest":
-        edge = min([newest, *_bounds(where, "until", "behind")]) - length
-        return edge if edge > oldest else None
-    edge = max([oldest, *_bounds(where, "since", "behind")]) + length
-    return edge if edge < newest else None
+        edge = min([last, *_bounds(where, "behind")]) - length
+        return edge if edge > first else None
+    edge = max([first, *_bounds(where, "behind")]) + length
+    return edge if edge < last else None
 
 
 def _bounds(where: Condition, *names: str) -> list[int]:
