@@ -170,7 +170,7 @@ def reading(rounds: int, url: str | None, events: int) -> list[tuple[str, float,
 def creating(rounds: int, seconds: float, rows: int) -> list[tuple[str, float, str]]:
     """What events cost."""
     taking_turns = partial(throughput, rounds=rounds, seconds=seconds)
-    # First: it makes files all the time, which file systems without a journal are slow at beside many that were deleted.
+    # First: it makes files all the time, and beside many deleted ones a file system without a journal is slow at that.
     clickhouse = taking_turns("ours_asgi", "ours_clickhouse")
     asgi = taking_turns("empty_asgi", "ours_asgi", "by_hand_asgi", "ours_asgi_batch", "ours_durable")
     wsgi = taking_turns("empty_wsgi", "ours_wsgi", "by_hand_wsgi")
