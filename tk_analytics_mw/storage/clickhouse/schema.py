@@ -186,12 +186,3 @@ def _bookkeeping(target: Target) -> Iterator[str]:
         # The same on every server, whatever its shard.
         engine = "ReplicatedMergeTree('/clickhouse/tables/{database}/{table}', '{shard}-{replica}')"
     yield _MIGRATIONS.format(table=MIGRATIONS, on_cluster=on_cluster, engine=engine)
-
-
-def types_of(names: Sequence[str]) -> list[str]:
-    """The types of columns, for an insert that need not ask for them."""
-    types = {}
-    for line in _COLUMNS.strip().split(",\n"):
-        name, _, rest = line.strip().partition(" ")
-        types[name] = rest.partition(" CODEC")[0].partition(" DEFAULT")[0].partition(" MATERIALIZED")[0]
-    return [types[name] for name in names]

@@ -9,7 +9,7 @@ from tk_analytics_mw.errors import ConfigurationError
 from tk_analytics_mw.events import Event
 from tk_analytics_mw.storage.clickhouse import schema
 from tk_analytics_mw.storage.clickhouse.binding import divided
-from tk_analytics_mw.storage.clickhouse.columns import INSERTED, columns_of, event_of_record
+from tk_analytics_mw.storage.clickhouse.columns import INSERTED, event_of_record, packed
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.erasure import ClickHouseErasure
 from tk_analytics_mw.storage.clickhouse.examination import examine
@@ -76,12 +76,12 @@ class ClickHouseStorage:
         """See :meth:`Storage.write <tk_analytics_mw.storage.base.Storage.write>`."""
         if not events:
             return None
-        columns = columns_of(events)  # a value that cannot be kept is the fault of its event, and nothing is sent
+        rows = packed(events)  # a value that cannot be kept is the fault of its event, and nothing is sent
         self._check()
         keyed = any(event.idempotency_key is not None for event in events)
         with self._connections.writing() as client:
             if not keyed:
-                self._insert(client, columns)
+                self._insert(client, rows)
                 return None
             # By its key an event may have been stored under another id: that takes a look.
             first = _held(client, events)
@@ -94,7 +94,7 @@ class ClickHouseStorage:
                 if held is event:
                     new.append(event)
             if new:
-                self._insert(client, columns_of(new))
+                self._insert(client, packed(new))
         return answer
 
     def pending(self) -> Sequence[str]:
@@ -126,18 +126,8 @@ class ClickHouseStorage:
     def _check(self) -> None:
         schema.check(self._connections, durable=self._durable)
 
-    def _insert(self, client: Any, columns: Sequence[Sequence[Any]]) -> None:
-        client.insert(
-            schema.EVENTS,
-            columns,
-            column_names=INSERTED,
-            column_type_names=_TYPES,
-            column_oriented=True,
-            settings=self._settings,
-        )
-
-
-_TYPES: Final = schema.types_of(INSERTED)
+    def _insert(self, client: Any, rows: bytes) -> None:
+        client.raw_insert(schema.EVENTS, INSERTED, rows, fmt="RowBinary", settings=self._settings)
 
 
 def _key(event: Event) -> _Key | None:
