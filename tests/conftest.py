@@ -107,6 +107,16 @@ def clickhouse() -> Iterator[ClickHouse]:
     server.remove()
 
 
+@pytest.fixture(scope="session")
+def clickhouse_cluster() -> Iterator[ClickHouse]:
+    """A cluster of ClickHouse's, in the same way."""
+    from tests.databases.clickhouse import ClickHouseCluster
+
+    server = ClickHouseCluster()
+    yield server
+    server.remove()
+
+
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], object]], None]:
     """Wait until something is true, half a minute at most."""

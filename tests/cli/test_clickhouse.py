@@ -1,4 +1,4 @@
-"""The command line with ClickHouse's server: its tables, what is wrong with it, and copies to it and back."""
+"""The command line with ClickHouse's server and a cluster: tables, what is wrong, and copies there and back."""
 
 from __future__ import annotations
 
@@ -24,8 +24,14 @@ def shop_at(url: str, folder: Path) -> None:
     (folder / "shop.py").write_text(kept)
 
 
-def test_migrate_makes_the_tables_and_doctor_finds_all_well(clickhouse: ClickHouse, tmp_path: Path) -> None:
-    shop_at(clickhouse.fresh(migrated=False), tmp_path)
+@pytest.fixture(params=["clickhouse", "clickhouse_cluster"])
+def server(request: pytest.FixtureRequest) -> ClickHouse:
+    found: ClickHouse = request.getfixturevalue(request.param)
+    return found
+
+
+def test_migrate_makes_the_tables_and_doctor_finds_all_well(server: ClickHouse, tmp_path: Path) -> None:
+    shop_at(server.fresh(migrated=False), tmp_path)
     told = run("doctor", folder=tmp_path, expect=1).stdout
     assert "migrations are to be applied: 0001_events" in told
     assert run("migrate", "--check", folder=tmp_path, expect=1).stdout == "pending 0001_events\n"
@@ -72,12 +78,12 @@ def test_what_is_wrong_with_the_url_is_said_plainly_and_without_the_password(
         assert "Traceback" not in text
 
 
-def test_events_are_copied_to_clickhouse_and_back(clickhouse: ClickHouse, tmp_path: Path) -> None:
+def test_events_are_copied_to_clickhouse_and_back(server: ClickHouse, tmp_path: Path) -> None:
     source = SqliteStorage(tmp_path / "old.db", durability="relaxed")
     metadata = {"b": [1, 2.5, 1e300, None, True], "a": {"ü": "🛒"}, "n": 2**53, "q": "'\\\n\t\0"}
     source.write([an_event(1, event_metadata=metadata, configuration={}, metric=0.1, idempotency_key="k")])
     source.write([an_event(number, org_id="rival", user_id="jane") for number in range(2, 1_500)])
-    url = clickhouse.fresh()
+    url = server.fresh()
 
     def copied(here: str, there: str) -> dict[str, Any]:
         told: dict[str, Any] = json.loads(run("copy", "--from", here, "--to", there, "--json", folder=tmp_path).stdout)
@@ -90,11 +96,11 @@ def test_events_are_copied_to_clickhouse_and_back(clickhouse: ClickHouse, tmp_pa
     assert copied(url, "sqlite:///new.db") == sent, "counts and checksums"
     target = SqliteStorage(tmp_path / "new.db", durability="relaxed")
     assert target.reader.event("acme", an_event(1).id) == source.reader.event("acme", an_event(1).id)
-    assert len(clickhouse.stored(url)) == 1_499
+    assert len(server.stored(url)) == 1_499
     # Negative control: what is not the same is told.
-    other = storage_at(clickhouse.fresh())
+    other = storage_at(server.fresh())
     other.write([an_event(1, metric=3.0)])
-    to = clickhouse.url(other.target.database)
+    to = server.url(other.target.database)
     assert run("copy", "--from", "sqlite:///old.db", "--to", to, folder=tmp_path, expect=1)
     for storage in (source, target, other):
         storage.close()

@@ -23,7 +23,7 @@ import pytest
 
 from tests.databases.unprivileged import free_port, listens, own_folder
 from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, server_target
-from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tk_analytics_mw.storage.clickhouse.schema import EVENTS, LOCAL
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 60.0  # seconds
@@ -36,6 +36,10 @@ class ClickHouse:
 
     What it is, and what it cannot show: :mod:`tests.databases.clickhouse_server`.
     """
+
+    module = "clickhouse_server"
+    table = EVENTS
+    """That has the rows."""
 
     def __init__(self) -> None:
         if find_spec("chdb") is None:
@@ -50,7 +54,7 @@ class ClickHouse:
         """Start it, and wait until it answers."""
         with (self.folder / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.databases.clickhouse_server", str(self.port), str(self.folder)],
+                [sys.executable, "-m", f"tests.databases.{self.module}", str(self.port), str(self.folder)],
                 cwd=ROOT,
                 env={**os.environ, "SHOP_LOGIN": f"{USER}:{PASSWORD}"},
                 stdin=subprocess.DEVNULL,
@@ -98,7 +102,7 @@ class ClickHouse:
         """The URL of a database that many tests use, one after the other: each finds it empty."""
         if self._shared is None:
             self._shared = self.fresh()
-        self.ask(f"TRUNCATE TABLE {EVENTS}", self._shared)
+        self.ask(f"TRUNCATE TABLE {self.table}", self._shared)
         return self._shared
 
     def ask(self, statement: str, url: str | None = None) -> list[list[str]]:
@@ -126,6 +130,17 @@ class ClickHouse:
         """End it and remove everything."""
         self.kill()
         shutil.rmtree(self.folder)
+
+
+class ClickHouseCluster(ClickHouse):
+    """A cluster of two shards: see :mod:`tests.databases.clickhouse_cluster`."""
+
+    module = "clickhouse_cluster"
+    table = LOCAL
+
+    def url(self, database: str, *, password: str = PASSWORD) -> str:
+        """Where a database is."""
+        return f"{super().url(database, password=password)}?cluster=shards"
 
 
 def storage_at(url: str, **options: Any) -> ClickHouseStorage:

@@ -7,9 +7,9 @@ it names; what comes back, rows or an error, is the engine's. What a server sees
 user and the password (``SHOP_LOGIN``, with a colon between them), the length of a value (as the engine's setting
 says), and that a GET changes nothing.
 
-What it cannot show: asynchronous inserts run at once and by themselves; there is no cluster and no replica; nobody has
-fewer rights than everything; blocks come without the block info that a server sends to clients of this version; and a
-statement goes on whose client has left.
+What it cannot show: asynchronous inserts run at once and by themselves; there is no replica (of shards see
+:mod:`tests.databases.clickhouse_cluster`); nobody has fewer rights than everything; blocks come without the block info
+that a server sends to clients of this version; and a statement goes on whose client has left.
 """
 
 from __future__ import annotations
@@ -73,10 +73,11 @@ class Engine:
 
     Args:
         folder: for its data, and for what is being inserted.
+        options: of the engine.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._data = str(folder / "data")
+    def __init__(self, folder: Path, options: str = "") -> None:
+        self._data = f"{folder / 'data'}{options}"
         self._incoming = folder / "incoming"
         self._incoming.mkdir(exist_ok=True)
         self._kept = chdb.connect(self._data)  # with the last connection the engine would end
@@ -91,9 +92,20 @@ class Engine:
                 inserting = INSERT.match(text)
                 if inserting is not None:
                     return self._insert(session, inserting[1].decode(), inserting[2].decode(), text[inserting.end() :])
-                return _ask(session, text.decode(), values)
+                return self.ask(session, text.decode(), values)
             except RuntimeError as error:  # chdb has no other
                 raise Refused(str(error)) from error
+
+    def ask(self, session: Any, text: str, values: Mapping[str, str]) -> Answer:
+        """Execute a statement that has its values with it."""
+        asked = FORMAT.search(text)
+        # With names, so that no rows are not the same as nothing to give rows of.
+        done = session.query(text, "TabSeparatedWithNames", params=dict(values))
+        body = done.bytes()
+        if asked is not None:
+            return Answer(body, asked[1], _read(done))
+        names, _, rows = body.partition(b"\n")
+        return Answer(rows, "TabSeparated" if names else None, _read(done))
 
     def _insert(self, session: Any, into: str, kind: str, data: bytes) -> Answer:
         """Through a file: a statement is text, and what is inserted need not be."""
@@ -103,17 +115,6 @@ class Engine:
             done = session.query(f"{into} FROM INFILE {_text(file.name)} FORMAT {kind}")
         written = {"written_rows": str(done.rows_read()), "written_bytes": str(done.bytes_read())}
         return Answer(summary={**_read(done), **written})
-
-
-def _ask(session: Any, text: str, values: Mapping[str, str]) -> Answer:
-    asked = FORMAT.search(text)
-    # With names, so that no rows are not the same as nothing to give rows of.
-    done = session.query(text, "TabSeparatedWithNames", params=dict(values))
-    body = done.bytes()
-    if asked is not None:
-        return Answer(body, asked[1], _read(done))
-    names, _, rows = body.partition(b"\n")
-    return Answer(rows, "TabSeparated" if names else None, _read(done))
 
 
 def _read(done: Any) -> dict[str, str]:
@@ -252,10 +253,10 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
-def main() -> None:
+def main(kind: type[Engine] = Engine) -> None:
     """Serve until the process is ended."""
     port, folder = sys.argv[1:]
-    Door.engine = Engine(Path(folder))
+    Door.engine = kind(Path(folder))
     Door.login = os.environ["SHOP_LOGIN"]
     told = Door.engine.run(b"SELECT version(), getSetting('http_max_field_value_size')", {}, {}, "default")
     Door.version, longest = told.body.decode().split()

@@ -1,4 +1,4 @@
-"""One face, with its events in ClickHouse's engine: in the process, and over HTTP."""
+"""One face, with its events in ClickHouse's engine: in the process, over HTTP, and in a cluster of two shards."""
 
 from __future__ import annotations
 
@@ -40,4 +40,9 @@ class ClickHouseServerHost(ReadThroughStorage):
     server = "clickhouse"
 
 
-HOSTS: tuple[type[Host], ...] = (ClickHouseHost, ClickHouseServerHost)
+class ClickHouseClusterHost(ReadThroughStorage):
+    face = "clickhouse_cluster"
+    server = "clickhouse_cluster"
+
+
+HOSTS: tuple[type[Host], ...] = (ClickHouseHost, ClickHouseServerHost, ClickHouseClusterHost)

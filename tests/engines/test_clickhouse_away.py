@@ -118,7 +118,7 @@ def test_tables_that_are_not_there_are_503_and_name_the_command() -> None:
 
 
 def test_the_tables_of_a_cluster_are_statements_that_the_engine_can_read() -> None:
-    """There is no cluster here: it is as far as they can be checked."""
+    """The engine in process replicates nothing: it is as far as these can be checked."""
     pytest.importorskip("chdb", reason="ClickHouse's engine has no wheel for this Python")
     cluster = server_target("host/analytics?cluster=main")
     storage = ClickHouseStorage(empty(), durability="relaxed")

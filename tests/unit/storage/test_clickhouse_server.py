@@ -31,3 +31,24 @@ class TestFiguresOverHTTP(OverHTTP, FiguresSuite): ...
 
 
 class TestErasureOverHTTP(OverHTTP, ErasureSuite): ...
+
+
+class InCluster(Opened):
+    most_examples = 5
+
+    @pytest.fixture
+    def open_storage(self, clickhouse_cluster: ClickHouse) -> OpenStorage:
+        target = server_target(clickhouse_cluster.emptied().removeprefix("clickhouse://"))
+        return lambda: ClickHouseStorage(target)
+
+
+class TestStorageInCluster(InCluster, StorageSuite): ...
+
+
+class TestReaderInCluster(InCluster, ReaderSuite): ...
+
+
+class TestFiguresInCluster(InCluster, FiguresSuite): ...
+
+
+class TestErasureInCluster(InCluster, ErasureSuite): ...
