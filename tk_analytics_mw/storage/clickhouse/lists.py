@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 from tk_analytics_mw.queries import Filter, Order, Place
@@ -14,6 +15,13 @@ from tk_analytics_mw.storage.rows import moment_of
 
 MOMENTS: Final = 1_000
 """So many are looked up one by one; what lies between more of them is read as well."""
+
+PLACES: Final = 24
+"""Parts of the table that are read at once, though the page has not the events of all: this counts them as well. A
+question of its own for that takes as long as many more."""
+
+APART: Final = 1_800_000
+"""Milliseconds after which an event is in another place: what a shopper does in a visit is in one."""
 
 _ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
 _RECORDS: Final = """
@@ -54,7 +62,7 @@ def page_of(
     # and of the events of one moment some may lie before the place, so the part may be too short: then a further look
     # is taken.
     times = times_of(connections, wanted, order, enough=number, most=max(number, COUNTED + 1), after=after)
-    if times.all and len(times.moments) <= 2 * number:
+    if times.all and (len(times.moments) <= 2 * number or _places(times.moments) <= PLACES):
         number = len(times.moments)  # at once, which tells how many there are
     found: list[tuple[str, int, int]] = []
     looked_at_all = False
@@ -76,6 +84,11 @@ def page_of(
     elif after is None and found:
         count = Count(min(len(times.moments), COUNTED), exact=False)
     return [(record, position) for record, position, _ in found], count
+
+
+def _places(moments: list[int]) -> int:
+    """How many parts of the table these moments are in."""
+    return 1 + sum(abs(one - other) > APART for one, other in pairwise(moments))
 
 
 def _at(where: Condition, times: list[int]) -> Condition:
