@@ -1,4 +1,4 @@
-"""The contract with the events in ClickHouse (in process, over HTTP, in a cluster): the tests that every face passes."""
+"""The contract with the events in ClickHouse (in process, over HTTP, in a cluster): tests that every face passes."""
 
 from __future__ import annotations
 
