@@ -22,28 +22,8 @@ from tk_analytics_mw.storage.clickhouse.schema import LOCAL
 NAME: Final = "shards"
 """Of the cluster."""
 
-DATABASES: Final = [f"shop_{number}" for number in range(1, 100)]
-
-_CONFIG: Final = """
-    <clickhouse>
-        <tcp_port>9000</tcp_port>
-        <remote_servers><{name}>{shard}{shard}</{name}></remote_servers>
-        <user_directories><users_xml><path>{folder}/users.xml</path></users_xml></user_directories>
-    </clickhouse>
-"""
 _SHARD: Final = "<shard><replica><host>127.0.0.1</host><port>9000</port></replica></shard>"
 _HALF: Final = f"<{LOCAL}><filter>shardNum() IN (0, sipHash64(id) % 2 + 1)</filter></{LOCAL}>"
-# What is known of a condition in one shard is not so in the other.
-_USERS: Final = f"""
-    <clickhouse>
-        <profiles><default><use_query_condition_cache>0</use_query_condition_cache></default></profiles>
-        <quotas><default/></quotas>
-        <users><default>
-            <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
-            <databases>{"".join(f"<{name}>{_HALF}</{name}>" for name in DATABASES)}</databases>
-        </default></users>
-    </clickhouse>
-"""
 _WHOLE: Final = "whole"
 
 _CHANGING: Final = ("ALTER", "DELETE", "TRUNCATE")
@@ -52,17 +32,18 @@ _REPLICATED: Final = re.compile(r"\bReplicated(\w*MergeTree\()'[^']*', '[^']*'(?
 
 
 class Cluster(Engine):
-    """The engine as two shards.
+    """The engine as two shards."""
 
-    Args:
-        folder: as :class:`Engine` has it.
-    """
+    config = f"<tcp_port>9000</tcp_port><remote_servers><{NAME}>{_SHARD * 2}</{NAME}></remote_servers>"
+    profile = "<use_query_condition_cache>0</use_query_condition_cache>"  # it would take one shard for the other
+    rights = (
+        "READ ON REMOTE",
+        "TABLE ENGINE ON Distributed",
+    )  # as README says; and CLUSTER for what is said ON CLUSTER
+    databases = "".join(f"<shop_{number}>{_HALF}</shop_{number}>" for number in range(1, 100))
 
     def __init__(self, folder: Path) -> None:
-        config = folder / "config.xml"
-        config.write_text(_CONFIG.format(name=NAME, shard=_SHARD, folder=folder), encoding="utf-8")
-        (folder / "users.xml").write_text(_USERS, encoding="utf-8")
-        super().__init__(folder, f"?config-file={config}")
+        super().__init__(folder)
         self._turn = threading.Lock()
 
     def run(self, text: bytes, settings: Mapping[str, str], values: Mapping[str, str], database: str) -> Answer:

@@ -7,9 +7,9 @@ it names; what comes back, rows or an error, is the engine's. What a server sees
 user and the password (``SHOP_LOGIN``, with a colon between them), the length of a value (as the engine's setting
 says), and that a GET changes nothing.
 
-What it cannot show: asynchronous inserts run at once and by themselves; there is no replica (of shards see
-:mod:`tests.databases.clickhouse_cluster`); nobody has fewer rights than everything; blocks come without the block info
-that a server sends to clients of this version; and a statement goes on whose client has left.
+What it cannot show: asynchronous inserts run at once and by themselves; there is no replica (for shards see
+:mod:`tests.databases.clickhouse_cluster`); blocks come without the block info that a server sends to clients of this
+version; and a statement goes on whose client has left.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from email.message import Message
 from email.parser import BytesParser
@@ -45,6 +45,34 @@ FORMAT = re.compile(r"\sFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 STATUSES = {194: 401, 192: 403, 193: 403, 497: 403, 516: 403, 159: 408, 48: 501, 209: 503, 439: 503}
 STATUSES |= dict.fromkeys((6, 25, 26, 27, 36, 38, 41, 53, 62, 72, 117, 321), 400)
 STATUSES |= dict.fromkeys((46, 47, 50, 56, 60, 63, 73, 81, 115, 511), 404)
+
+CONFIG = """
+    <clickhouse>
+        <user_directories><users_xml><path>{users}</path></users_xml></user_directories>
+        {more}
+    </clickhouse>
+"""
+USERS = """
+    <clickhouse>
+        <profiles><default>{profile}</default></profiles>
+        <quotas><default/></quotas>
+        <users><default>
+            <password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>
+            <databases>{databases}</databases>
+            <grants>{granted}</grants>
+        </default></users>
+    </clickhouse>
+"""
+# README says that a user needs the first four. The others are for the door, which gives what is inserted as a file, and
+# names the database by a statement.
+RIGHTS = (
+    "ALL ON shop_*.*",
+    "SELECT ON system.processes",
+    "SELECT ON system.parts",
+    "SELECT ON system.disks",
+    "READ ON FILE",
+    "SHOW DATABASES ON *.*",
+)
 
 PACKERS = {"lz4": lz4.frame.compress, "gzip": gzip.compress}
 UNPACKERS = {"lz4": lz4.frame.decompress, "gzip": gzip.decompress}
@@ -73,11 +101,25 @@ class Engine:
 
     Args:
         folder: for its data, and for what is being inserted.
-        options: of the engine.
     """
 
-    def __init__(self, folder: Path, options: str = "") -> None:
-        self._data = f"{folder / 'data'}{options}"
+    config = ""
+    """More of its configuration, in XML."""
+    profile = ""
+    """Settings of its user, in the same way."""
+    databases = ""
+    """What its user sees of databases, in the same way."""
+    rights: Sequence[str] = ()
+    """What its user may besides."""
+
+    def __init__(self, folder: Path) -> None:
+        config, users = folder / "config.xml", folder / "users.xml"
+        config.write_text(CONFIG.format(users=users, more=self.config), encoding="utf-8")
+        granted = "".join(f"<query>GRANT {right}</query>" for right in (*RIGHTS, *self.rights))
+        users.write_text(
+            USERS.format(profile=self.profile, databases=self.databases, granted=granted), encoding="utf-8"
+        )
+        self._data = f"{folder / 'data'}?config-file={config}"
         self._incoming = folder / "incoming"
         self._incoming.mkdir(exist_ok=True)
         self._kept = chdb.connect(self._data)  # with the last connection the engine would end
