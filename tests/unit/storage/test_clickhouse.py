@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
 from tests.engines.chdb import empty
+from tk_analytics_mw.events import Event
 from tk_analytics_mw.queries import Filter
-from tk_analytics_mw.storage.clickhouse import ClickHouseStorage
+from tk_analytics_mw.storage.clickhouse import ClickHouseStorage, lists, settled
 from tk_analytics_mw.storage.clickhouse.conditions import condition
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
+from tk_analytics_mw.storage.memory import MemoryStorage
 from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.testing import ErasureSuite, FiguresSuite, ReaderSuite, StorageSuite
 from tk_analytics_mw.testing.making import an_event
@@ -36,11 +40,31 @@ class TestClickHouseStorage(ClickHouse, StorageSuite): ...
 class TestClickHouseReader(ClickHouse, ReaderSuite): ...
 
 
+class TestClickHouseReaderOfMergedMonths(ClickHouse, ReaderSuite):
+    """Of which some questions need no FINAL."""
+
+    @pytest.fixture(autouse=True)
+    def _at_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(settled, "QUIET", -10)
+        monkeypatch.setattr(settled, "AGAIN", -1)
+
+    def fill(self, storage: Any, org_id: str, made: Sequence[Mapping[str, Any]]) -> MemoryStorage:
+        model = super().fill(storage, org_id, made)
+        merge(storage)
+        return model
+
+
 class TestClickHouseFigures(ClickHouse, FiguresSuite):
     most_examples = 20
 
 
 class TestClickHouseErasure(ClickHouse, ErasureSuite): ...
+
+
+def merge(storage: ClickHouseStorage) -> None:
+    """Make one part of each month."""
+    with storage._connections.working() as client:
+        client.command(f"OPTIMIZE TABLE {EVENTS} FINAL")
 
 
 @pytest.mark.parametrize(
@@ -75,6 +99,62 @@ def test_what_is_stored_again_under_an_id_changes_no_list_and_no_count() -> None
     assert list(reader.events(Filter("acme", {"user_id": "u-2"}), "newest", limit=2).events) == []
     assert reader.count(Filter("acme", {"user_id": "u-1"}), most=9).events == 3
     assert reader.count(Filter("acme", {"user_id": "u-2"}), most=9).events == 0
+    storage.close()
+
+
+def test_only_months_that_are_one_part_for_long_are_read_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    asked: list[str] = []
+    rows = storage._connections.rows
+
+    def listening(sql: str, *args: Any) -> Any:
+        asked.append(sql)
+        return rows(sql, *args)
+
+    monkeypatch.setattr(storage._connections, "rows", listening)
+
+    def listed(user_id: str) -> tuple[list[Event], bool]:
+        """The user's events, and whether they were merged for that."""
+        asked.clear()
+        page = storage.reader.events(Filter("acme", {"user_id": user_id}), "newest", limit=2)
+        return [*page.events], any("FINAL" in sql for sql in asked)
+
+    first = an_event(1, user_id="u-1")
+    storage.write([first])
+    assert listed("u-1") == ([first], True), "the part is new"
+    monkeypatch.setattr(settled, "QUIET", -10)
+    assert listed("u-1") == ([first], True), "it was looked for lately"
+    monkeypatch.setattr(settled, "AGAIN", -1)
+    assert listed("u-1") == ([first], False)
+    # What comes later under its id is in another part: it counts for nobody, and the first one as before.
+    storage.write([first.replace(user_id="u-2")])
+    monkeypatch.setattr(settled, "AGAIN", 60)
+    assert listed("u-2") == ([], True)
+    assert listed("u-1") == ([first], False)
+    monkeypatch.setattr(settled, "REMEMBERED", -1)
+    assert listed("u-1") == ([first], True), "it is not the only part any more"
+    with monkeypatch.context() as careless:  # control: what reading it as it is would give
+        careless.setattr(lists, "settled", lambda *_: True)
+        assert listed("u-2") == ([first.replace(user_id="u-2")], False)
+    merge(storage)
+    monkeypatch.setattr(settled, "AGAIN", -1)
+    assert listed("u-1") == ([first], False)
+    assert listed("u-2") == ([], False)
+    storage.close()
+
+
+def test_many_events_of_one_are_listed_and_counted_as_those_of_all_are() -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    events = [an_event(number, user_id="u-1") for number in range(lists.OWNED + 1)]
+    whose = Filter("acme", {"user_id": "u-1"})
+    for number in (-1, lists.OWNED + 1):  # as many as are read at once, and one more
+        storage.write(events[:number])
+        expected = [*reversed(events[:number])]
+        page = storage.reader.events(whose, "newest", limit=150)
+        assert page.count == Count(len(expected), exact=True)
+        assert [*page.events] == expected[:150]
+        following = storage.reader.events(whose, "newest", limit=150, after=page.next)
+        assert [*following.events] == expected[150:]
     storage.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import weakref
@@ -24,6 +25,8 @@ WORK_SECONDS: Final = 3600.0
 """For what an operator starts: migrations, and the rewriting of parts when events are erased."""
 
 CONNECT_SECONDS: Final = 3.0
+
+NOT_LOOKED: Final[tuple[float, frozenset[str]]] = (-math.inf, frozenset())
 
 _TOO_MUCH: Final = frozenset({158, 159, 241, 307, 396})
 """Codes of what a question may take: rows, time, memory, bytes, size of the result."""
@@ -207,6 +210,8 @@ class _Process:
         """Whether the tables were seen to be those of today."""
         self.ends: dict[str, tuple[float, int, int]] = {}
         """When the first and the last event of an organisation were, and until when that is believed."""
+        self.settled: tuple[float, frozenset[str]] = NOT_LOOKED
+        """When it was looked for parts whose rows all count, and which these are."""
         self._idle: dict[float, list[Any]] = {}
         self._mutex = threading.Lock()
 
@@ -222,6 +227,7 @@ class _Process:
     def close(self) -> None:
         self.migrated = False
         self.ends.clear()
+        self.settled = NOT_LOOKED
         with self._mutex:
             clients = [client for idle in self._idle.values() for client in idle]
             self._idle.clear()

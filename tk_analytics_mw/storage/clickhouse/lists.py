@@ -9,7 +9,8 @@ from tk_analytics_mw.queries import Filter, Order, Place
 from tk_analytics_mw.storage.clickhouse.conditions import MOMENT, Condition, condition, milliseconds
 from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
-from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, FEW, times_of
+from tk_analytics_mw.storage.clickhouse.settled import settled
+from tk_analytics_mw.storage.clickhouse.times import AT_ONCE, FEW, Times, times_of
 from tk_analytics_mw.storage.reader import COUNTED, Count
 from tk_analytics_mw.storage.rows import moment_of
 
@@ -23,11 +24,24 @@ question of its own for that takes as long as many more."""
 APART: Final = 1_800_000
 """Milliseconds after which an event is in another place: what a shopper does in a visit is in one."""
 
+OWNERS: Final = ("session_id", "user_id")
+"""Columns of whose values there are mostly so few events that all of a value are read at once."""
+
+OWNED: Final = 200
+"""Events that are so read. Of a value that has more the page is read."""
+
 _ORDERS: Final[dict[Order, tuple[str, str]]] = {"newest": ("<", "DESC"), "oldest": (">", "ASC")}
 _RECORDS: Final = """
     SELECT record, position, count() OVER () FROM {events} FINAL WHERE {where}
     ORDER BY created_at {direction}, position {direction} LIMIT {{limit:UInt64}} OFFSET {{skip:UInt64}}
 """
+# From the granules that have the owner's events alone, in which the texts are read of these only.
+_OWNED: Final = f"""
+    SELECT record, position, toUnixTimestamp64Milli(created_at), _part FROM {EVENTS}
+    PREWHERE {{owner}} = {{{{equal_{{owner}}:String}}}} WHERE {{where}}
+    ORDER BY created_at {{direction}}, position {{direction}} LIMIT {{{{limit:UInt64}}}}
+    SETTINGS optimize_read_in_order = 0, {AT_ONCE}
+"""  # noqa: S608
 _BEHIND: Final = f"({MOMENT.format(name='after')}, {{behind:UInt64}})"
 # Ids, for an event that is stored twice counts once; and without FINAL, which would merge all there is before.
 _SOME: Final = f"""
@@ -51,17 +65,20 @@ def page_of(
         skip: so many first.
         after: those behind this place.
     """
-    behind, direction = _ORDERS[order]
-    where = condition(wanted, hints=False)
-    number = skip + limit
-    if after is not None:
-        begins = milliseconds(moment_of(after.created_at))
-        where = where.also(f"(created_at, position) {behind} {_BEHIND}", after=begins, behind=after.position)
-        number += 1
+    owned = _owned(connections, wanted, order, after)
+    if owned is not None and settled(connections, {part for *_, part in owned}):
+        page = [(record, position) for record, position, *_ in owned[skip : skip + limit]]
+        return page, Count(len(owned), exact=True) if after is None else None
+    direction = _ORDERS[order][1]
+    where = _after(condition(wanted, hints=False), order, after)
+    number = skip + limit + (after is not None)
     # When they were; then all of what there was at these moments. Of an id that is stored twice both rows have a time,
     # and of the events of one moment some may lie before the place, so the part may be too short: then a further look
     # is taken.
-    times = times_of(connections, wanted, order, enough=number, most=max(number, COUNTED + 1), after=after)
+    if owned is not None:
+        times = Times([moment for *_, moment, _ in owned], all=True)
+    else:
+        times = times_of(connections, wanted, order, enough=number, most=max(number, COUNTED + 1), after=after)
     if times.all and (len(times.moments) <= 2 * number or _places(times.moments) <= PLACES):
         number = len(times.moments)  # at once, which tells how many there are
     found: list[tuple[str, int, int]] = []
@@ -84,6 +101,30 @@ def page_of(
     elif after is None and found:
         count = Count(min(len(times.moments), COUNTED), exact=False)
     return [(record, position) for record, position, _ in found], count
+
+
+def _owned(
+    connections: Connections, wanted: Filter, order: Order, after: Place | None
+) -> list[tuple[str, int, int, str]] | None:
+    """The records, positions, moments and parts of all rows that may be wanted, if the filter names who they are of.
+
+    ``None`` if there are many.
+    """
+    owner = next((name for name in OWNERS if name in wanted.equals), None)
+    if owner is None or connections.target.cluster is not None:
+        return None
+    where = _after(condition(wanted), order, after)
+    sql = _OWNED.format(owner=owner, where=where.sql, direction=_ORDERS[order][1])
+    rows = connections.rows(sql, {**where.values, "limit": OWNED + 1})
+    return rows if len(rows) <= OWNED else None
+
+
+def _after(where: Condition, order: Order, place: Place | None) -> Condition:
+    """This, and behind a place of the list."""
+    if place is None:
+        return where
+    begins = milliseconds(moment_of(place.created_at))
+    return where.also(f"(created_at, position) {_ORDERS[order][0]} {_BEHIND}", after=begins, behind=place.position)
 
 
 def _places(moments: list[int]) -> int:
