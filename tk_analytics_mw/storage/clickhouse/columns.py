@@ -18,28 +18,11 @@ from tk_analytics_mw.storage.choices import canonical
 from tk_analytics_mw.storage.lines import HIDDEN, line_of
 from tk_analytics_mw.storage.rows import COLUMNS, WIRE_NAMES, moment_of, row_of
 
+_FIRST: Final = ("id", "created_at", "metric")
 _TEXTS: Final = ("org_id", "event_type", "session_id", "referer")
-_NULLABLE: Final = (
-    "asset_id",
-    "user_id",
-    "config_id",
-    "configuration",
-    "device",
-    "device_type",
-    "device_family",
-    "system",
-    "browser",
-    "user_agent",
-    "request_url",
-    "request_origin",
-    "idempotency_key",
-)
-INSERTED: Final = (
-    *("id", "created_at", "metric"),
-    *_TEXTS,
-    *_NULLABLE,
-    *("record", "metadata_values", "configuration_values"),
-)
+_IN_RECORD: Final = ("event_metadata", "spelling")
+_NULLABLE: Final = tuple(name for name in COLUMNS if name not in (*_FIRST, *_TEXTS, *_IN_RECORD))
+INSERTED: Final = (*_FIRST, *_TEXTS, *_NULLABLE, "record", "metadata_values", "configuration_values")
 """The columns that an insert gives, in this order. The others ClickHouse makes itself."""
 
 LINE: Final = "substring(record, 1, position(record, '\n'))"
@@ -49,7 +32,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _ASIDE: Final = tuple((name, COLUMNS.index(name)) for name in HIDDEN)
 _NAMES: Final = tuple(WIRE_NAMES[name] for name in COLUMNS)
-_HEAD: Final = Struct("<16sqd")
+_first: Final = Struct("<16sqd")
 _texts: Final = itemgetter(*map(COLUMNS.index, _TEXTS))
 _nullable: Final = itemgetter(*map(COLUMNS.index, _NULLABLE))
 _BYTES: Final = [bytes([number]) for number in range(256)]
@@ -66,7 +49,7 @@ def packed(events: Sequence[Event]) -> bytes:
     for event in events:
         row = row_of(event)
         # In milliseconds: by way of seconds as a float some would come out a millisecond early.
-        pieces.append(_HEAD.pack(_bytes_of(event.id), _milliseconds(event.created_at), event.metric))
+        pieces.append(_first.pack(_bytes_of(event.id), _milliseconds(event.created_at), event.metric))
         pieces += [_text(value) for value in _texts(row)]
         pieces += [b"\1" if value is None else b"\0" + _text(value) for value in _nullable(row)]
         pieces += (_sized(_record(row)), _values(event.event_metadata), _values(event.configuration))

@@ -27,6 +27,7 @@ WORK_SECONDS: Final = 3600.0
 CONNECT_SECONDS: Final = 3.0
 
 NOT_LOOKED: Final[tuple[float, frozenset[str]]] = (-math.inf, frozenset())
+"""What is known of parts before it was looked for them."""
 
 _TOO_MUCH: Final = frozenset({158, 159, 241, 307, 396})
 """Codes of what a question may take: rows, time, memory, bytes, size of the result."""
