@@ -85,6 +85,23 @@ def test_rare_values_are_looked_up_in_the_index(wanted: Filter) -> None:
     storage.close()
 
 
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 2_100_000])
+def test_values_of_every_length_stand_in_their_columns(length: int) -> None:
+    storage = ClickHouseStorage(empty(), durability="relaxed")
+    text, many = "ü" * (length // 2) + "x" * (length % 2), {f"key {number}": number for number in range(length % 1_000)}
+    long = an_event(1, event_metadata={"text": text}, configuration=many, user_id=None, user_agent=text, metric=-0.5)
+    beside = an_event(2, user_id="u-1")
+    storage.write([long, beside])
+    names = "lower(hex(id)), metadata_values['text'], length(configuration_values), user_id, user_agent, metric"
+    values = storage._connections.rows(f"SELECT {names} FROM {EVENTS} ORDER BY created_at", {})
+    assert values == [
+        (long.id.replace("-", ""), f'"{text}"', len(many), None, text, -0.5),
+        (beside.id.replace("-", ""), "", 0, "u-1", None, beside.metric),
+    ]
+    assert storage.reader.event("acme", long.id) == long
+    storage.close()
+
+
 def test_what_is_stored_again_under_an_id_changes_no_list_and_no_count() -> None:
     storage = ClickHouseStorage(empty(), durability="relaxed")
     first = an_event(1, user_id="u-1")
