@@ -99,10 +99,10 @@ class MariaDB:
         """Where a database is."""
         return f"mariadb+pymysql://{USER}@127.0.0.1:{self.port}/{database}"
 
-    def fresh(self, *, migrated: bool = True) -> str:
+    def fresh(self, *, migrated: bool = True, collation: str | None = None) -> str:
         """Make a database that nobody else has. Give its URL."""
         name = f"shop_{next(self._numbers)}"
-        self._admin(f"CREATE DATABASE {name}")
+        self._admin(f"CREATE DATABASE {name}{f' COLLATE {collation}' if collation else ''}")
         if migrated:
             storage = SqlStorage(self.url(name))
             storage.migrate()

@@ -1,4 +1,4 @@
-"""The database at hand: an SQLite file, or one of a PostgreSQL server."""
+"""The database at hand: an SQLite file, or one of a server: PostgreSQL's, or MariaDB's where that is installed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.databases.mariadb import MariaDB
 from tests.databases.postgresql import PostgreSQL
-from tests.django_storage.databases import ALIAS, database, emptied, migrated, migrated_file
-from tests.django_storage.databases import postgresql as by_url
+from tests.django_storage.databases import ALIAS, by_url, database, emptied, migrated, migrated_file
 from tk_analytics_mw.django.storage.opening import open_storage
 from tk_analytics_mw.testing.opened import OpenStorage
 
@@ -23,16 +23,24 @@ def postgresql_settings(postgresql: PostgreSQL) -> dict[str, Any]:
     return settings
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def mariadb_settings(mariadb: MariaDB) -> dict[str, Any]:
+    """A database with the tables."""
+    settings = by_url(mariadb.fresh(migrated=False, collation="utf8mb4_bin"))
+    migrated(settings)
+    return settings
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def events_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database under the alias :data:`ALIAS`; gives its vendor."""
     if request.param == "sqlite":
         with migrated_file(tmp_path / "events.db"):
             yield "sqlite"
     else:
-        with database(request.getfixturevalue("postgresql_settings")):
+        with database(request.getfixturevalue(f"{request.param}_settings")):
             emptied()
-            yield "postgresql"
+            yield request.param
 
 
 @pytest.fixture

@@ -13,11 +13,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
+import pymysql
 from django.apps import apps
 from django.core.management import call_command
+from django.core.management.color import no_style
 from django.db import connections
 
+from tk_analytics_mw.django.storage import positions
+
 ALIAS = "events"
+
+pymysql.version_info = (2, 2, 7, "final", 0)  # of mysqlclient, which Django asks for and which takes a compiler
+pymysql.install_as_MySQLdb()
 
 
 @contextmanager
@@ -37,15 +44,16 @@ def file(path: Path, **options: Any) -> dict[str, Any]:
     return {"ENGINE": "django.db.backends.sqlite3", "NAME": path, "CONN_MAX_AGE": None, "OPTIONS": options}
 
 
-def postgresql(url: str) -> dict[str, Any]:
-    """A database of a PostgreSQL server."""
+def by_url(url: str) -> dict[str, Any]:
+    """A database of a PostgreSQL or a MariaDB server."""
     found = urlsplit(url)
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": f"django.db.backends.{'postgresql' if found.scheme.startswith('postgresql') else 'mysql'}",
         "NAME": found.path[1:],
         "HOST": found.hostname,
         "PORT": found.port,
         "USER": found.username,
+        "PASSWORD": found.password or "",
         "CONN_MAX_AGE": None,
     }
 
@@ -57,10 +65,13 @@ def migrated(settings: dict[str, Any]) -> None:
 
 
 def emptied() -> None:
-    """Have nothing in the tables."""
+    """Have in the tables what they have at first."""
     tables = [model._meta.db_table for model in apps.get_app_config("tk_analytics_storage").get_models()]
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY")
+    connection = connections[ALIAS]
+    with connection.cursor() as cursor:
+        for statement in connection.ops.sql_flush(no_style(), tables, reset_sequences=True):
+            cursor.execute(statement)
+    positions.take(ALIAS, 0)
 
 
 @cache

@@ -18,8 +18,7 @@ from django.db import connections
 
 from tests.databases.postgresql import PostgreSQL
 from tests.disk import folder_on_disk  # noqa: F401 - tmp_path
-from tests.django_storage.databases import ALIAS, database, file, migrated, template
-from tests.django_storage.databases import postgresql as by_url
+from tests.django_storage.databases import ALIAS, by_url, database, file, migrated, template
 from tests.faults.crashes import load_through
 from tests.servers.running import GUNICORN_THREADS, UVICORN_H11, Kind, Load, Server, integrity
 

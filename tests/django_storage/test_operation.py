@@ -18,9 +18,10 @@ from django.core.management import call_command
 from django.db import connections, transaction
 from django.test import Client, TestCase, TransactionTestCase
 
+from tests.databases.mariadb import MariaDB
 from tests.databases.postgresql import PostgreSQL
 from tests.django_storage.conftest import of_vendor
-from tests.django_storage.databases import ALIAS, database, file
+from tests.django_storage.databases import ALIAS, by_url, database, file, migrated
 from tests.hosts.base import EVENTS, PRIVATE, default_options
 from tests.hosts.base import an_event as a_body
 from tests.hosts.django_faces import OURS, USUAL, DjangoSite
@@ -127,6 +128,19 @@ def test_tables_that_are_not_there_are_503_and_the_log_says_what_to_do(
         assert [finding.level for finding in storage.examine()] == ["ok", "warning"], "no write-ahead log"
 
 
+def test_a_mariadb_whose_texts_are_not_told_apart_is_found_by_the_doctor(mariadb: MariaDB) -> None:
+    for collation, expected in (("utf8mb4_bin", ["ok"]), ("utf8mb4_general_ci", ["ok", "error"])):
+        settings = by_url(mariadb.fresh(migrated=False, collation=collation))
+        migrated(settings)
+        with database(settings):
+            storage: Any = open_storage(f"django://{ALIAS}", durability="full", commit_timeout=5)
+            findings = [*storage.examine()]
+            assert [finding.level for finding in findings] == expected
+            assert all(collation in finding.what for finding in findings[1:])
+            assert storage.survey().size > 0
+            storage.close()
+
+
 @pytest.mark.parametrize("auto_field", ["AutoField", "BigAutoField"])
 def test_the_migrations_are_those_of_the_models(settings_with: Callable[..., None], auto_field: str) -> None:
     settings_with(DEFAULT_AUTO_FIELD=f"django.db.models.{auto_field}")
@@ -199,6 +213,8 @@ def test_a_question_that_takes_too_long_is_given_up(events_database: str) -> Non
     from tk_analytics_mw.errors import ReadTooLong
 
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    if events_database == "mariadb":  # which ends that after a thousand rows
+        endless = "SELECT SLEEP(60)"
     storage = open_storage(f"django://{ALIAS}", durability="full", commit_timeout=5)
     with (
         pytest.raises(ReadTooLong),

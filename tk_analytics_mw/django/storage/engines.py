@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+from django.db import DatabaseError
 from django.db.models import F
 
 from tk_analytics_mw.django.storage.models import Counter, Delivery, Event
-from tk_analytics_mw.storage.examination import Finding
+from tk_analytics_mw.storage.examination import INNODB, Finding, of_innodb
 
 STEPS: Final = 20_000
 """Of SQLite's virtual machine between two looks at the clock, some 0.2 ms."""
@@ -150,12 +151,59 @@ class Postgresql(Engine):
             yield Finding("error", "PostgreSQL's fsync is off: a power cut may take everything", "fsync = on")
 
 
+class Mysql(Engine):
+    """MariaDB and MySQL. How durable a commit is they decide for all; what is set here is the connection's, ours."""
+
+    def begin_writing(self, connection: Any, durability: str, timeout: float) -> None:  # noqa: ARG002
+        """No longer waiting than it may."""
+        _execute(connection, f"SET SESSION innodb_lock_wait_timeout = {max(1, round(timeout))}")
+
+    @contextmanager
+    def limit(self, connection: Any, seconds: float) -> Iterator[None]:
+        """The server counts."""
+        name, unit = ("max_statement_time", 1.0) if connection.mysql_is_mariadb else ("max_execution_time", 1000.0)
+        _execute(connection, f"SET SESSION {name} = {seconds * unit:.10g}")
+        try:
+            yield
+        finally:
+            with suppress(DatabaseError):  # where it is gone there is nothing to set
+                _execute(connection, f"SET SESSION {name} = 0")
+
+    def size(self, connection: Any) -> int:
+        """Of our tables and their indexes."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT SUM(data_length + index_length) FROM information_schema.tables "
+                "WHERE table_schema = DATABASE() AND table_name IN (%s, %s)",
+                [*_LARGE],
+            )
+            return int(cursor.fetchone()[0] or 0)
+
+    def examine(self, connection: Any) -> Iterator[Finding]:
+        """How durable a commit is, and which texts are the same."""
+        with connection.cursor() as cursor:
+            cursor.execute(INNODB)
+            yield from of_innodb(dict(cursor.fetchall()))
+            cursor.execute(
+                "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = DATABASE() "
+                "AND table_name IN (%s, %s) AND character_set_name = 'utf8mb4' AND collation_name <> 'utf8mb4_bin'",
+                [*_LARGE],
+            )
+            others = [name for (name,) in cursor.fetchall()]
+        if others:
+            yield Finding(
+                "error",
+                f"the tables have the collation {', '.join(others)}: texts that are not the same count as the same",
+                "ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, for each; and so the database",
+            )
+
+
 def _execute(connection: Any, sql: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql)
 
 
-_ENGINES: Final[dict[str, Engine]] = {"sqlite": Sqlite(), "postgresql": Postgresql()}
+_ENGINES: Final[dict[str, Engine]] = {"sqlite": Sqlite(), "postgresql": Postgresql(), "mysql": Mysql()}
 _ANY: Final = Engine()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from tk_analytics_mw.errors import StorageUnavailable
-from tk_analytics_mw.storage.examination import Finding
+from tk_analytics_mw.storage.examination import INNODB, Finding, of_innodb
 from tk_analytics_mw.storage.sql.connections import Connections
 from tk_analytics_mw.storage.sql.faults import MIGRATE
 from tk_analytics_mw.storage.sql.migrating import pending
@@ -63,18 +63,7 @@ def _postgresql(connection: Connection) -> Iterator[Finding]:
 
 
 def _mysql(connection: Connection) -> Iterator[Finding]:
-    found = _settings(
-        connection,
-        "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('innodb_flush_log_at_trx_commit', 'read_only', 'sync_binlog')",
-    )
-    if found.get("innodb_flush_log_at_trx_commit") != "1":
-        yield Finding(
-            "error",
-            "innodb_flush_log_at_trx_commit is not 1: a crash can take what was acknowledged",
-            "Set it to 1. No transaction can do that for itself.",
-        )
-    if found.get("read_only") not in (None, "OFF", "0"):
-        yield Finding("error", "the server takes no writes: it is a replica, or read only", "Name the primary.")
+    yield from of_innodb(_settings(connection, INNODB))
 
 
 def _settings(connection: Connection, question: str) -> Mapping[str, Any]:
