@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlsplit
 
-import pymysql
 from django.apps import apps
 from django.core.management import call_command
 from django.core.management.color import no_style
@@ -22,9 +21,6 @@ from django.db import connections
 from tk_analytics_mw.django.storage import positions
 
 ALIAS = "events"
-
-pymysql.version_info = (2, 2, 7, "final", 0)  # of mysqlclient, which Django asks for and which takes a compiler
-pymysql.install_as_MySQLdb()
 
 
 @contextmanager
@@ -47,8 +43,14 @@ def file(path: Path, **options: Any) -> dict[str, Any]:
 def by_url(url: str) -> dict[str, Any]:
     """A database of a PostgreSQL or a MariaDB server."""
     found = urlsplit(url)
+    backend = "postgresql" if found.scheme.startswith("postgresql") else "mysql"
+    if backend == "mysql":  # Django asks for mysqlclient, which takes a compiler
+        import pymysql
+
+        pymysql.version_info = (2, 2, 7, "final", 0)
+        pymysql.install_as_MySQLdb()
     return {
-        "ENGINE": f"django.db.backends.{'postgresql' if found.scheme.startswith('postgresql') else 'mysql'}",
+        "ENGINE": f"django.db.backends.{backend}",
         "NAME": found.path[1:],
         "HOST": found.hostname,
         "PORT": found.port,
