@@ -42,6 +42,8 @@ class MariaDB:
         install = shutil.which("mariadb-install-db")
         assert install is not None
         self._output = (self.folder / "output").open("wb")
+        # A server that starts clears away what it finds there, be it of another one that starts.
+        self._environment = {**os.environ, "TMPDIR": str(self.folder)}
         subprocess.run(
             [
                 install,
@@ -55,6 +57,7 @@ class MariaDB:
             stdout=self._output,
             stderr=self._output,
             cwd=self.folder,
+            env=self._environment,
             check=True,
             timeout=60,
             **as_somebody(),
@@ -83,6 +86,7 @@ class MariaDB:
             stdout=self._output,
             stderr=self._output,
             cwd=self.folder,
+            env=self._environment,
             **as_somebody(),
         )
         deadline = time.monotonic() + 30

@@ -218,6 +218,8 @@ class Connections:
         backend = load_backend(settings["ENGINE"])
         if backend.DatabaseWrapper.vendor == "sqlite":
             settings["OPTIONS"]["timeout"] = self._timeout
+        elif backend.DatabaseWrapper.vendor == "mysql":
+            settings["OPTIONS"].setdefault("charset", "utf8mb4")  # Django's default was less than that until 5.2
         connection = backend.DatabaseWrapper(settings, self._own)
         connection.inc_thread_sharing()
         return connection

@@ -160,6 +160,11 @@ class _Value(Func):
         column, values = compiler.compile(self.source_expressions[0])
         return f"({column} -> %s::text)::text", [*values, self._key]
 
+    def as_mysql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """By a path, whose names are written as in JSON."""
+        column, values = compiler.compile(self.source_expressions[0])
+        return f"CAST(JSON_EXTRACT({column}, %s) AS CHAR)", [*values, f"$.{json.dumps(self._key, ensure_ascii=False)}"]
+
     def as_sql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, Any]:
         """As Django does it."""
         return compiler.compile(Cast(KeyTransform(self._key, self.source_expressions[0]), TextField()))  # type: ignore[no-any-return]

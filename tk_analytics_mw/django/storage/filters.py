@@ -76,6 +76,12 @@ class _HasValue(Func):
         column, values = compiler.compile(self.source_expressions[0])
         return f"{column} @> %s::jsonb", [*values, Encoder().encode({self._key: self._value})]
 
+    def as_mysql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
+        """By containment. A list contains what one of its elements is, and the empty list, which a scalar does not."""
+        column, values = compiler.compile(self.source_expressions[0])
+        asked, empty = Encoder().encode({self._key: self._value}), Encoder().encode({self._key: []})
+        return f"(JSON_CONTAINS({column}, %s) AND NOT JSON_CONTAINS({column}, %s))", [*values, asked, *values, empty]
+
     def as_sql(self, compiler: Any, _connection: Any, **_: Any) -> tuple[str, list[Any]]:
         """By Django's own lookup."""
         lookup = KeyTransformExact(KeyTransform(self._key, self.source_expressions[0]), self._value)
