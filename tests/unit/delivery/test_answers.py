@@ -46,7 +46,7 @@ def test_a_function_may_hold_up_all_of_its_deliveries_for_a_while(
     thread = threading.Thread(target=shop.deliverer().run, args=(stop,))
     thread.start()
     try:
-        eventually(lambda: len(heard) == 3)
+        eventually(lambda: len(heard) == 3 and "retrying" in {row.state for row in shop.rows()})
         shop.now += held - 1
         shop.store("e-4")
         eventually(lambda: len(heard) == 4)
