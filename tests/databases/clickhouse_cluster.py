@@ -36,10 +36,7 @@ class Cluster(Engine):
 
     config = f"<tcp_port>9000</tcp_port><remote_servers><{NAME}>{_SHARD * 2}</{NAME}></remote_servers>"
     profile = "<use_query_condition_cache>0</use_query_condition_cache>"  # it would take one shard for the other
-    rights = (
-        "READ ON REMOTE",
-        "TABLE ENGINE ON Distributed",
-    )  # as README says; and CLUSTER for what is said ON CLUSTER
+    rights = ("READ ON REMOTE", "TABLE ENGINE ON Distributed")  # README has CLUSTER too: for what is said so
     databases = "".join(f"<shop_{number}>{_HALF}</shop_{number}>" for number in range(1, 100))
 
     def __init__(self, folder: Path) -> None:

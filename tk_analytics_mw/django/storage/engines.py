@@ -161,13 +161,14 @@ class Mysql(Engine):
     @contextmanager
     def limit(self, connection: Any, seconds: float) -> Iterator[None]:
         """The server counts."""
-        name, unit = ("max_statement_time", 1.0) if connection.mysql_is_mariadb else ("max_execution_time", 1000.0)
-        _execute(connection, f"SET SESSION {name} = {seconds * unit:.10g}")
+        is_mariadb = connection.mysql_is_mariadb
+        name, most = ("max_statement_time", seconds) if is_mariadb else ("max_execution_time", round(1000 * seconds))
+        _execute(connection, f"SET SESSION {name} = {most}")
         try:
             yield
         finally:
             with suppress(DatabaseError):  # where it is gone there is nothing to set
-                _execute(connection, f"SET SESSION {name} = 0")
+                _execute(connection, f"SET SESSION {name} = DEFAULT")
 
     def size(self, connection: Any) -> int:
         """Of our tables and their indexes."""
@@ -186,14 +187,14 @@ class Mysql(Engine):
             yield from of_innodb(dict(cursor.fetchall()))
             cursor.execute(
                 "SELECT DISTINCT collation_name FROM information_schema.columns WHERE table_schema = DATABASE() "
-                "AND table_name IN (%s, %s) AND character_set_name = 'utf8mb4' AND collation_name <> 'utf8mb4_bin'",
+                "AND table_name IN (%s, %s) AND collation_name <> 'utf8mb4_bin'",
                 [*_LARGE],
             )
             others = [name for (name,) in cursor.fetchall()]
         if others:
             yield Finding(
                 "error",
-                f"the tables have the collation {', '.join(others)}: texts that are not the same count as the same",
+                f"the tables have the collation {', '.join(others)}: it tells not all texts apart, or cannot hold all",
                 "ALTER TABLE … CONVERT TO CHARACTER SET utf8mb4 COLLATE utf8mb4_bin, for each; and so the database",
             )
 

@@ -7,6 +7,7 @@ a while, for an insert that began before another may end after it.)
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Set
 from typing import Final
@@ -15,7 +16,7 @@ from tk_analytics_mw.storage.clickhouse.connections import Connections
 from tk_analytics_mw.storage.clickhouse.schema import EVENTS
 
 QUIET: Final = 60
-"""Seconds for which a part has been there: several times what an insert may take."""
+"""Seconds for which a part has been there, beside those that an insert may take: clocks differ a little."""
 
 AGAIN: Final = 60.0
 """Seconds after which it is looked again for a part that was none of them."""
@@ -41,6 +42,7 @@ def settled(connections: Connections, parts: Set[str]) -> bool:
     looked_at, known = process.settled
     patience = REMEMBERED if parts <= known else AGAIN
     if now - looked_at > patience:
-        known = frozenset(name for (name,) in connections.rows(_SETTLED, {"quiet": QUIET}))
+        quiet = QUIET + math.ceil(connections.timeout)
+        known = frozenset(name for (name,) in connections.rows(_SETTLED, {"quiet": quiet}))
         process.settled = now, known
     return parts <= known
